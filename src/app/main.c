@@ -1,0 +1,5 @@
+/* main.c: the program's door. */
+int main(void)
+{
+    return 0;
+}
