@@ -1,0 +1,355 @@
+#!/bin/sh
+# do: everything that one does with Unlade's sources. `./do help` lists the words.
+#
+# POSIX shell and Debian's base system are all it needs: what else a word wants, `./do deps` installs from Debian.
+# Each word installs what it lacks first, so that on a fresh machine any word works as the first one.
+set -eu
+cd "$(dirname "$0")"
+here=$PWD
+
+# ---- What comes from Debian (12 or newer). A word installs its own group and the ones before it. ----
+build_packages="gcc libc6-dev pkgconf meson ninja-build libssl-dev libfyaml-dev zlib1g-dev libzstd-dev"
+test_packages="libcmocka-dev clang libclang-rt-dev llvm python3 python3-pytest python3-pytest-timeout python3-yaml
+    openssl ca-certificates curl gnutls-bin nginx haproxy wrk nghttp2-client strace procps"
+lint_packages="clang-format clang-tidy cppcheck gcovr"
+bench_packages="python3 openssl nginx haproxy nghttp2-client util-linux"
+
+# Where the private OpenSSL lives. It is outside the tree, so that every clone on a machine shares it.
+wanted_openssl=3.5
+openssl_release=trixie # the Debian release that brings it
+
+cache_dir()
+{
+    cache=${UNLADE_CACHE:-${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/unlade}
+    if ! mkdir -p "$cache" 2>/dev/null || [ ! -w "$cache" ]; then
+        cache=$here/.cache
+    fi
+    echo "$cache"
+}
+
+help()
+{
+    cat <<'TEXT'
+usage: ./do WORD [ARGUMENT...]
+
+  help                 this text
+  deps [GROUP]         install what is missing: build (default), test, lint, bench or all
+  build [KIND]         build/release (default), or: asan, tsan, fuzz, coverage
+  demo [ARGUMENT...]   build, then serve https://localhost:8443 in front of a demo backend
+  test [--full] [unit|scenario|fuzz|checks [PATTERN]]
+                       build with AddressSanitizer and UBSan, run the tests; the last line counts them.
+                       --full adds ThreadSanitizer, longer fuzzing, coverage and lint
+  bench [--quick] [ARGUMENT...]
+                       compare with nginx and haproxy: CPU time per operation
+  format               lay out the C sources with clang-format
+  lint                 layers and limits, clang-format, clang-tidy, cppcheck
+  install              install under PREFIX (default /usr/local), DESTDIR respected
+
+environment
+  UNLADE_OPENSSL=system    build with the system's OpenSSL even where a newer one can be had
+  UNLADE_CACHE=DIR         where the private OpenSSL is kept (default ~/.cache/unlade)
+  CC=clang                 the compiler of release, asan, tsan and coverage builds
+  CI=true                  compiler warnings are errors
+TEXT
+}
+
+say() { echo "do: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+# ---- deps ----
+
+# The packages out of "$@" that are not installed.
+missing_packages()
+{
+    command -v dpkg-query >/dev/null || die "this is not Debian: install the equivalents of: $*"
+    installed=" $(dpkg-query -W -f '${db:Status-Status}:${Package} ' "$@" 2>/dev/null || true)"
+    for package in "$@"; do
+        case $installed in
+        *" installed:$package "*) ;;
+        *) echo "$package" ;;
+        esac
+    done
+}
+
+# Runs "$@" as root.
+as_root()
+{
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "root is needed to run: $*"
+    fi
+}
+
+# Installs "$@". The inner script runs as root; it keeps packages from starting their services while it works, through
+# a policy-rc.d that it takes away again (and puts back what an administrator had there).
+install_packages()
+{
+    say "installing: $*"
+    as_root sh -eu -c '
+        policy=/usr/sbin/policy-rc.d
+        restore()
+        {
+            if grep -qs "made by Unlade" "$policy"; then
+                rm -f "$policy"
+                if [ -e "$policy.before-unlade" ]; then mv "$policy.before-unlade" "$policy"; fi
+            fi
+        }
+        restore # what an earlier run left when it was killed
+        trap restore EXIT
+        trap "exit 1" HUP INT TERM
+        if [ -e "$policy" ]; then mv "$policy" "$policy.before-unlade"; fi
+        printf "#!/bin/sh\n# made by Unlade'"'"'s ./do: no service starts while it installs packages\nexit 101\n" >"$policy"
+        chmod 755 "$policy"
+
+        export DEBIAN_FRONTEND=noninteractive
+        set -- -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 install "$@"
+        apt-get -q -o Acquire::Retries=3 update || echo "do: apt-get update had errors; trying all the same" >&2
+        apt-get "$@" </dev/null
+    ' sh "$@" >&2 || die "could not install: $*"
+}
+
+deps()
+{
+    case ${1:-build} in
+    build) set -- $build_packages ;;
+    test) set -- $build_packages $test_packages ;;
+    lint) set -- $build_packages $test_packages $lint_packages ;;
+    bench) set -- $build_packages $bench_packages ;;
+    all) set -- $build_packages $test_packages $lint_packages $bench_packages ;;
+    *) die "deps: no such group: $1 (build, test, lint, bench, all)" ;;
+    esac
+    missing=$(missing_packages "$@" | sort -u)
+    if [ -n "$missing" ]; then
+        # shellcheck disable=SC2086
+        install_packages $missing
+        still=$(missing_packages $missing)
+        [ -z "$still" ] || die "still missing: $still"
+    fi
+    openssl_prepare
+}
+
+# ---- OpenSSL: the system's where it is new enough, else Debian 13's own package in a private prefix ----
+
+# The prefix of the private OpenSSL to link statically; empty where the system's is used.
+openssl_prefix()
+{
+    if [ "${UNLADE_OPENSSL:-}" != system ] && ! pkgconf --atleast-version="$wanted_openssl" openssl; then
+        readlink -f "$(cache_dir)/openssl-$wanted_openssl-$(dpkg --print-architecture)" || true
+    fi
+}
+
+openssl_prepare()
+{
+    if [ "${UNLADE_OPENSSL:-}" = system ] || pkgconf --atleast-version="$wanted_openssl" openssl; then
+        return
+    fi
+    link=$(cache_dir)/openssl-$wanted_openssl-$(dpkg --print-architecture)
+    # Taken again after a week, for its security updates; an older one is better than none.
+    if [ -e "$link/fetched" ] && [ -z "$(find "$link/fetched" -mtime +7)" ]; then
+        return
+    fi
+    say "fetching OpenSSL $wanted_openssl from Debian ($openssl_release): the system has $(pkgconf --modversion openssl)"
+    work=$(mktemp -d)
+    chmod 755 "$work" # apt downloads as its own user
+    if "$here/do" fetch-openssl "$work" "$link" >"$work/log" 2>&1; then
+        say "OpenSSL $(cat "$link/fetched") is in $link"
+    else
+        sed 's/^/    /' "$work/log" >&2
+        if [ -e "$link/fetched" ]; then
+            say "that failed (above): keeping OpenSSL $(cat "$link/fetched")"
+            touch "$link/fetched"
+        else
+            say "that failed (above): building with the system's OpenSSL $(pkgconf --modversion openssl)."
+            say "Missing so: X25519MLKEM768 (post-quantum key exchange), faster AES-GCM, the hooks for QUIC."
+        fi
+    fi
+    rm -rf "$work"
+}
+
+# Takes libssl-dev of $openssl_release, checked by apt against Debian's keys, through sources, lists and a cache of its
+# own in $1; leaves a prefix with the static libraries beside the link $2, and the link on it.
+fetch_openssl()
+{
+    work=$1 link=$2
+    keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    mkdir -p "$work/sources" "$work/lists/partial" "$work/cache/archives/partial" "$work/package"
+    [ "$(id -u)" != 0 ] || ! id _apt >/dev/null 2>&1 || chown _apt "$work/package"
+    apt="apt-get -q -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts=$work/sources
+        -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null
+        -o Dir::State::Lists=$work/lists -o Dir::Cache=$work/cache -o Acquire::Retries=3 -o APT::Get::List-Cleanup=0"
+
+    found=no
+    for main in $(debian_mirror "" http://deb.debian.org/debian); do
+        security=$(debian_mirror -security http://deb.debian.org/debian-security | head -n 1)
+        cat >"$work/sources/unlade.sources" <<TEXT
+Types: deb
+URIs: $main
+Suites: $openssl_release $openssl_release-updates
+Components: main
+Signed-By: $keyring
+
+Types: deb
+URIs: $security
+Suites: $openssl_release-security
+Components: main
+Signed-By: $keyring
+TEXT
+        # An incomplete update is an error here: it could hide a security update.
+        if $apt update -o APT::Update::Error-Mode=any &&
+            (cd "$work/package" && $apt download "libssl-dev/$openssl_release*"); then
+            found=yes
+            break
+        fi
+    done
+    [ $found = yes ] || return 1
+
+    version=$(dpkg-deb -f "$work"/package/libssl-dev_*.deb Version)
+    prefix=$link.$(echo "$version" | tr -c 'A-Za-z0-9.\n' -)
+    dpkg-deb -x "$work"/package/libssl-dev_*.deb "$work/unpacked"
+    mkdir -p "$work/prefix/lib/pkgconfig"
+    cp -R "$work"/unpacked/usr/include "$work/prefix/"
+    cp -R "$work"/unpacked/usr/include/*-linux-*/openssl "$work/prefix/include/"
+    cp "$work"/unpacked/usr/lib/*/lib*.a "$work/prefix/lib/"
+    for pc in "$work"/unpacked/usr/lib/*/pkgconfig/*.pc; do
+        sed -e 's|^prefix=.*|prefix=${pcfiledir}/../..|' -e 's|^libdir=.*|libdir=${prefix}/lib|' "$pc" \
+            >"$work/prefix/lib/pkgconfig/${pc##*/}"
+    done
+    find "$work/prefix" -type f -exec touch {} + # newer than any object built with an older one
+    echo "$version" >"$work/prefix/fetched"
+    rm -rf "$prefix"
+    mkdir -p "${prefix%/*}"
+    cp -R "$work/prefix" "$prefix"
+    ln -sfn "$prefix" "$link"
+}
+
+# The system's own Debian mirrors for its release with the suffix $1 ("" or -security), then the default $2.
+debian_mirror()
+{
+    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+    apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 2>/dev/null |
+        while read -r uri suite component; do
+            if [ "$suite $component" = "$codename$1 main" ]; then
+                echo "$uri"
+            fi
+        done | sort -u
+    echo "$2"
+}
+
+# ---- build ----
+
+# Builds build/$1. A directory that was configured otherwise is set up anew.
+build()
+{
+    kind=${1:-release}
+    set -- -Db_ndebug=false
+    [ -z "${CI:-}" ] || set -- "$@" --werror
+    cc=${CC:-gcc}
+    case $kind in
+    release) set -- "$@" -Doptimization=2 -Ddebug=true -Dtests=false ;;
+    asan) set -- "$@" --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false ;;
+    tsan) set -- "$@" --buildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false ;;
+    coverage) set -- "$@" --buildtype=debug -Db_coverage=true ;;
+    fuzz)
+        cc=clang
+        set -- "$@" --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false -Dfuzzers=true -Dtests=false
+        ;;
+    bench) set -- "$@" -Doptimization=2 -Ddebug=true -Dbench=true -Dtests=false ;;
+    *) die "build: no such kind: $kind (release, asan, tsan, fuzz, coverage)" ;;
+    esac
+    prefix=$(openssl_prefix)
+    if [ -n "$prefix" ] && [ -d "$prefix" ]; then
+        set -- "$@" -Dstatic_openssl=true "--pkg-config-path=$prefix/lib/pkgconfig"
+    fi
+
+    dir=build/$kind
+    options="$cc $($cc --version | head -n 1) $*"
+    if [ ! -e "$dir/build.ninja" ] || [ "$(cat "$dir/options" 2>/dev/null)" != "$options" ]; then
+        rm -rf "$dir"
+        CC=$cc meson setup "$dir" "$@" >&2
+        echo "$options" >"$dir/options"
+    fi
+    ninja -C "$dir" >&2
+}
+
+# ---- the other words ----
+
+test_word()
+{
+    group=test full=no
+    for argument in "$@"; do
+        if [ "$argument" = --full ]; then group=lint full=yes; fi
+    done
+    deps $group
+    exec python3 scripts/run-tests "$@"
+}
+
+install_word()
+{
+    deps build
+    build release
+    to=${DESTDIR:-} prefix=${PREFIX:-/usr/local}
+    install -D -m 755 build/release/unlade "$to$prefix/bin/unlade"
+    install -D -m 644 docs/unlade.1 "$to$prefix/share/man/man1/unlade.1"
+    install -D -m 644 packaging/unlade.sysusers "$to$prefix/lib/sysusers.d/unlade.conf"
+    mkdir -p "$to$prefix/lib/systemd/system"
+    sed "s|@BINDIR@|$prefix/bin|" packaging/unlade.service >"$to$prefix/lib/systemd/system/unlade.service"
+    if [ -e "$to/etc/unlade/unlade.yaml" ]; then
+        say "keeping $to/etc/unlade/unlade.yaml"
+    else
+        install -D -m 644 packaging/unlade.yaml "$to/etc/unlade/unlade.yaml"
+    fi
+    say "installed under $to$prefix; next: systemd-sysusers, edit /etc/unlade/unlade.yaml, systemctl enable --now unlade"
+}
+
+# No `&&` between the steps here: it would switch the shell's stop-at-the-first-error off inside of them.
+word=${1:-help}
+[ $# = 0 ] || shift
+case $word in
+help | -h | --help)
+    help
+    ;;
+deps)
+    deps "$@"
+    ;;
+build)
+    case ${1:-release} in
+    release) deps build ;;
+    *) deps test ;;
+    esac
+    build "$@"
+    ;;
+demo)
+    deps build
+    build release
+    exec build/release/unlade demo "$@"
+    ;;
+test)
+    test_word "$@"
+    ;;
+bench)
+    deps bench
+    build bench
+    exec python3 bench/run "$@"
+    ;;
+format)
+    deps lint
+    find src tests bench -name '*.[ch]' -exec clang-format -i {} +
+    ;;
+lint)
+    deps lint
+    exec python3 scripts/run-tests lint "$@"
+    ;;
+install)
+    install_word
+    ;;
+fetch-openssl) # of ./do itself
+    fetch_openssl "$@"
+    ;;
+*)
+    help >&2
+    exit 2
+    ;;
+esac
