@@ -1,0 +1,163 @@
+#include "base/arena.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+
+enum { ALIGNMENT = 16, CACHE_MOST = 64 };
+
+struct arena_block {
+    struct arena_block *next;
+    size_t size; /* the header included; ARENA_BLOCK for those that may be cached */
+};
+
+enum { HEADER = (sizeof(struct arena_block) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT };
+
+void arena_init(struct arena *a, struct arena_cache *cache, size_t limit)
+{
+    *a = (struct arena){ .limit = limit, .cache = cache };
+}
+
+static struct arena_block *block_get(struct arena *a, size_t size)
+{
+    struct arena_block *block;
+
+    if (size == ARENA_BLOCK && a->cache && a->cache->blocks) {
+        block = a->cache->blocks;
+        a->cache->blocks = block->next;
+        a->cache->count--;
+        return block;
+    }
+    block = malloc(size);
+    if (block)
+        block->size = size;
+    return block;
+}
+
+static void block_put(struct arena *a, struct arena_block *block)
+{
+    if (block->size == ARENA_BLOCK && a->cache && a->cache->count < CACHE_MOST) {
+        block->next = a->cache->blocks;
+        a->cache->blocks = block;
+        a->cache->count++;
+    } else {
+        free(block);
+    }
+}
+
+/* A fresh block with room for size bytes. What is left of the newest block is given up, unless the new one is made
+ * for a single large allocation. */
+static void *alloc_from_new_block(struct arena *a, size_t size)
+{
+    bool large = size > (ARENA_BLOCK - HEADER) / 4;
+    struct arena_block *block = block_get(a, large ? HEADER + size : ARENA_BLOCK);
+    uint8_t *data;
+
+    if (!block)
+        return NULL;
+    data = (uint8_t *)block + HEADER;
+    if (large && a->blocks) {
+        block->next = a->blocks->next;
+        a->blocks->next = block;
+        return data;
+    }
+    block->next = a->blocks;
+    a->blocks = block;
+    a->at = data + size;
+    a->end = (uint8_t *)block + block->size;
+    return data;
+}
+
+void *arena_alloc(struct arena *a, size_t size)
+{
+    void *data;
+
+    if (size > SIZE_MAX - ALIGNMENT - HEADER)
+        return NULL;
+    size = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    if (size == 0)
+        size = ALIGNMENT;
+    if (size > a->limit - a->used)
+        return NULL;
+    if (a->blocks && size <= (size_t)(a->end - a->at)) {
+        data = a->at;
+        a->at += size;
+    } else {
+        data = alloc_from_new_block(a, size);
+    }
+    if (data)
+        a->used += size;
+    return data;
+}
+
+void *arena_zalloc(struct arena *a, size_t size)
+{
+    void *data = arena_alloc(a, size);
+    return data ? memset(data, 0, size) : NULL;
+}
+
+struct bytes arena_copy(struct arena *a, struct bytes b)
+{
+    uint8_t *copy = arena_alloc(a, b.size);
+
+    if (!copy)
+        return BYTES_NONE;
+    if (b.size)
+        memcpy(copy, b.at, b.size);
+    return bytes_of(copy, b.size);
+}
+
+char *arena_text(struct arena *a, struct bytes b)
+{
+    char *text = b.size < SIZE_MAX ? arena_alloc(a, b.size + 1) : NULL;
+
+    if (!text)
+        return NULL;
+    if (b.size)
+        memcpy(text, b.at, b.size);
+    text[b.size] = 0;
+    return text;
+}
+
+char *arena_printf(struct arena *a, const char *format, ...)
+{
+    va_list arguments, again;
+    char *text;
+    int size;
+
+    va_start(arguments, format);
+    va_copy(again, arguments);
+    size = vsnprintf(NULL, 0, format, arguments);
+    text = size >= 0 ? arena_alloc(a, (size_t)size + 1) : NULL;
+    if (text)
+        vsnprintf(text, (size_t)size + 1, format, again);
+    va_end(again);
+    va_end(arguments);
+    return text;
+}
+
+void arena_reset(struct arena *a)
+{
+    struct arena_block *block = a->blocks;
+
+    while (block) {
+        struct arena_block *next = block->next;
+        block_put(a, block);
+        block = next;
+    }
+    a->blocks = NULL;
+    a->at = a->end = NULL;
+    a->used = 0;
+}
+
+void arena_cache_free(struct arena_cache *cache)
+{
+    while (cache->blocks) {
+        struct arena_block *block = cache->blocks;
+        cache->blocks = block->next;
+        free(block);
+    }
+    cache->count = 0;
+}

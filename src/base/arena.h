@@ -1,0 +1,47 @@
+/* arena.h: memory that is freed all at once.
+ *
+ * A snapshot's configuration lives in one arena for as long as the snapshot; a request's message lives in one that is
+ * reset when the exchange ends. Allocations are aligned to 16 bytes and never move. Not thread-safe. */
+#ifndef BASE_ARENA_H
+#define BASE_ARENA_H
+
+#include <stdarg.h>
+#include <stddef.h>
+
+#include "base/bytes.h"
+
+enum { ARENA_BLOCK = 8192 }; /* bytes of an ordinary block, its header included */
+
+struct arena_block;
+
+/* Ordinary blocks that wait for their next arena; one cache per thread, so that a request allocates nothing. */
+struct arena_cache {
+    struct arena_block *blocks;
+    unsigned count;
+};
+
+struct arena {
+    struct arena_block *blocks; /* the newest first */
+    uint8_t *at, *end;          /* what is free in the newest */
+    size_t used, limit;         /* bytes handed out, and how many may be */
+    struct arena_cache *cache;  /* NULL: blocks come from malloc and go to free */
+};
+
+/* limit: bytes that may be allocated in all; SIZE_MAX for no limit. Allocates nothing yet. */
+void arena_init(struct arena *a, struct arena_cache *cache, size_t limit);
+/* size bytes, not zeroed, or NULL when the limit or memory is exhausted. size 0 gives a valid pointer. */
+void *arena_alloc(struct arena *a, size_t size);
+/* The same, zeroed. */
+void *arena_zalloc(struct arena *a, size_t size);
+/* A copy of b; its view has .at == NULL when memory is out (an empty view gives an empty one that is not NULL). */
+struct bytes arena_copy(struct arena *a, struct bytes b);
+/* A terminated copy, or NULL. */
+char *arena_text(struct arena *a, struct bytes b);
+/* printf into the arena, or NULL. */
+char *arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Frees every allocation; the arena may be used again. */
+void arena_reset(struct arena *a);
+
+void arena_cache_free(struct arena_cache *cache);
+
+#endif

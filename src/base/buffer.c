@@ -1,0 +1,166 @@
+#include "base/buffer.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+
+/* Free storage of one size, linked through its own first bytes. */
+struct shelf {
+    struct free_storage {
+        struct free_storage *next;
+    } *first;
+    size_t kept_bytes;
+};
+
+struct buffer_pool {
+    struct shelf small, large;
+    size_t keep_bytes, lent_bytes;
+};
+
+struct buffer_pool *buffer_pool_new(size_t keep_bytes)
+{
+    struct buffer_pool *pool = calloc(1, sizeof *pool);
+
+    if (pool)
+        pool->keep_bytes = keep_bytes;
+    return pool;
+}
+
+static void shelf_clear(struct shelf *shelf)
+{
+    while (shelf->first) {
+        struct free_storage *storage = shelf->first;
+        shelf->first = storage->next;
+        free(storage);
+    }
+}
+
+void buffer_pool_free(struct buffer_pool *pool)
+{
+    if (!pool)
+        return;
+    shelf_clear(&pool->small);
+    shelf_clear(&pool->large);
+    free(pool);
+}
+
+size_t buffer_pool_lent(const struct buffer_pool *pool)
+{
+    return pool->lent_bytes;
+}
+
+static struct shelf *shelf_of(struct buffer_pool *pool, uint32_t size)
+{
+    CHECK(size == BUFFER_SMALL || size == BUFFER_LARGE);
+    return size == BUFFER_SMALL ? &pool->small : &pool->large;
+}
+
+static uint8_t *borrow(struct buffer_pool *pool, uint32_t size)
+{
+    struct shelf *shelf = shelf_of(pool, size);
+    struct free_storage *storage = shelf->first;
+
+    if (storage) {
+        shelf->first = storage->next;
+        shelf->kept_bytes -= size;
+    } else {
+        storage = malloc(size);
+        if (!storage)
+            return NULL;
+    }
+    pool->lent_bytes += size;
+    return (uint8_t *)storage;
+}
+
+static void give_back(struct buffer_pool *pool, uint8_t *data, uint32_t size)
+{
+    struct shelf *shelf = shelf_of(pool, size);
+    struct free_storage *storage = (struct free_storage *)(void *)data;
+
+    pool->lent_bytes -= size;
+    if (shelf->kept_bytes + size > pool->keep_bytes) {
+        free(storage);
+        return;
+    }
+    storage->next = shelf->first;
+    shelf->first = storage;
+    shelf->kept_bytes += size;
+}
+
+/* Moves the content into storage of that size, which must hold it. */
+static int move_to(struct buffer_pool *pool, struct buffer *b, uint32_t size)
+{
+    uint32_t used = b->end - b->start;
+    uint8_t *data = borrow(pool, size);
+
+    if (!data)
+        return -E_MEMORY;
+    if (b->data) {
+        memcpy(data, b->data + b->start, used);
+        give_back(pool, b->data, b->size);
+    }
+    *b = (struct buffer){ data, 0, used, size };
+    return 0;
+}
+
+int buffer_reserve(struct buffer_pool *pool, struct buffer *b)
+{
+    if (b->size < BUFFER_LARGE)
+        return move_to(pool, b, BUFFER_LARGE);
+    if (b->start && b->end == b->size) {
+        memmove(b->data, b->data + b->start, b->end - b->start);
+        b->end -= b->start;
+        b->start = 0;
+    }
+    return 0;
+}
+
+void buffer_commit(struct buffer *b, size_t n)
+{
+    CHECK(n <= buffer_room(b));
+    b->end += (uint32_t)n;
+}
+
+void buffer_consume(struct buffer *b, size_t n)
+{
+    CHECK(n <= buffer_used(b));
+    b->start += (uint32_t)n;
+    if (b->start == b->end)
+        b->start = b->end = 0;
+}
+
+int buffer_append(struct buffer_pool *pool, struct buffer *b, struct bytes content)
+{
+    int error = buffer_reserve(pool, b);
+
+    if (error)
+        return error;
+    if (content.size > buffer_room(b) && b->start) {
+        memmove(b->data, b->data + b->start, b->end - b->start);
+        b->end -= b->start;
+        b->start = 0;
+    }
+    if (content.size > buffer_room(b))
+        return -E_LIMIT;
+    if (content.size)
+        memcpy(b->data + b->end, content.at, content.size);
+    b->end += (uint32_t)content.size;
+    return 0;
+}
+
+void buffer_settle(struct buffer_pool *pool, struct buffer *b)
+{
+    if (!b->data)
+        return;
+    if (b->start == b->end)
+        buffer_drop(pool, b);
+    else if (b->size == BUFFER_LARGE && b->end - b->start <= BUFFER_SMALL)
+        (void)!move_to(pool, b, BUFFER_SMALL); /* without memory it just stays where it is */
+}
+
+void buffer_drop(struct buffer_pool *pool, struct buffer *b)
+{
+    if (b->data)
+        give_back(pool, b->data, b->size);
+    *b = (struct buffer){ 0 };
+}

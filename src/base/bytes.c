@@ -1,0 +1,94 @@
+#include "base/bytes.h"
+
+#include "base/error.h"
+
+bool bytes_equal_nocase(struct bytes a, struct bytes b)
+{
+    if (a.size != b.size)
+        return false;
+    for (size_t i = 0; i < a.size; i++)
+        if (ascii_lower(a.at[i]) != ascii_lower(b.at[i]))
+            return false;
+    return true;
+}
+
+size_t bytes_find(struct bytes b, uint8_t byte)
+{
+    const uint8_t *found = b.size ? memchr(b.at, byte, b.size) : NULL;
+    return found ? (size_t)(found - b.at) : b.size;
+}
+
+struct bytes bytes_trim(struct bytes b)
+{
+    while (b.size && (b.at[0] == ' ' || b.at[0] == '\t')) {
+        b.at++;
+        b.size--;
+    }
+    while (b.size && (b.at[b.size - 1] == ' ' || b.at[b.size - 1] == '\t'))
+        b.size--;
+    return b;
+}
+
+int bytes_to_number(struct bytes b, uint64_t max, uint64_t *ret_number)
+{
+    uint64_t number = 0;
+
+    if (b.size == 0)
+        return -E_SYNTAX;
+    for (size_t i = 0; i < b.size; i++) {
+        unsigned digit = (unsigned)b.at[i] - '0';
+        if (digit > 9 || number > (UINT64_MAX - digit) / 10)
+            return -E_SYNTAX;
+        number = number * 10 + digit;
+    }
+    if (number > max)
+        return -E_SYNTAX;
+    *ret_number = number;
+    return 0;
+}
+
+struct bytes cursor_bytes(struct cursor *c, size_t size)
+{
+    struct bytes taken = { c->at, size };
+
+    if (c->failed || size > cursor_left(c)) {
+        c->failed = true;
+        return BYTES_NONE;
+    }
+    c->at += size;
+    return taken;
+}
+
+static uint32_t cursor_number(struct cursor *c, int size)
+{
+    struct bytes b = cursor_bytes(c, (size_t)size);
+    uint32_t number = 0;
+
+    for (size_t i = 0; i < b.size; i++)
+        number = number << 8 | b.at[i];
+    return number;
+}
+
+uint8_t cursor_u8(struct cursor *c)
+{
+    return (uint8_t)cursor_number(c, 1);
+}
+
+uint16_t cursor_u16(struct cursor *c)
+{
+    return (uint16_t)cursor_number(c, 2);
+}
+
+uint32_t cursor_u24(struct cursor *c)
+{
+    return cursor_number(c, 3);
+}
+
+struct cursor cursor_vector(struct cursor *c, int length_bytes)
+{
+    struct bytes content = cursor_bytes(c, cursor_number(c, length_bytes));
+    struct cursor inner = cursor_of(content);
+
+    inner.failed = c->failed;
+    return inner;
+}

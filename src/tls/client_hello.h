@@ -1,0 +1,56 @@
+/* client_hello.h: the first message of a TLS connection, read before any engine is chosen (RFC 8446 4.1.2, RFC 5246 7.4.1.2).
+ *
+ * The connection collects bytes; client_hello_read() says whether the whole message is there, in however many records
+ * and segments it came, and gives views of what choices need: the server name, ALPN, versions, groups, signature
+ * algorithms, cipher suites. The same bytes then go, untouched, to the engine. Pure. */
+#ifndef TLS_CLIENT_HELLO_H
+#define TLS_CLIENT_HELLO_H
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/hostname.h"
+
+enum { CLIENT_HELLO_MOST = 16384 }; /* bytes of the message; what needs more is refused */
+
+struct client_hello {
+    struct bytes message;               /* handshake header and body, joined from its records; in the arena or `in` */
+    size_t wire_bytes;                  /* of `in` that held it, record headers included */
+    uint16_t legacy_version;
+    struct bytes random;                /* 32 bytes */
+    struct bytes session_id;            /* 0..32 bytes */
+    struct bytes cipher_suites;         /* pairs of bytes, big-endian */
+    bool has_server_name;
+    struct hostname server_name;        /* canonical; only when has_server_name */
+    struct bytes alpn;                  /* ProtocolNameList's content: length-prefixed names; empty when absent */
+    struct bytes supported_versions;    /* pairs; empty when absent (then legacy_version counts) */
+    struct bytes supported_groups;      /* pairs */
+    struct bytes signature_algorithms;  /* pairs; empty when absent */
+    struct bytes signature_algorithms_cert;
+    struct bytes key_shares;            /* content of client_shares */
+    bool has_pre_shared_key, has_early_data, has_status_request;
+};
+
+/* in: all bytes received so far. arena: takes the joined message when it came in several records.
+ * Returns 0, -E_AGAIN (more bytes needed), -E_NOT_TLS (not even a record header of TLS; `in` may be plain HTTP),
+ * or -E_TLS with ret_alert set to the alert that the fault deserves (decode_error, unexpected_message, record_overflow,
+ * illegal_parameter); -E_MEMORY. */
+int client_hello_read(struct bytes in, struct arena *arena, struct client_hello *ret_hello, uint8_t *ret_alert) MUST_USE;
+
+bool client_hello_offers_version(const struct client_hello *h, uint16_t version); /* 0x0303, 0x0304 */
+bool client_hello_offers_suite(const struct client_hello *h, uint16_t suite);
+bool client_hello_offers_signature(const struct client_hello *h, uint16_t scheme);
+bool client_hello_offers_group(const struct client_hello *h, uint16_t group);
+
+/* Alerts that the proxy itself may have to send before or beside an engine (RFC 8446 6). */
+enum tls_alert {
+    ALERT_CLOSE_NOTIFY = 0, ALERT_UNEXPECTED_MESSAGE = 10, ALERT_RECORD_OVERFLOW = 22, ALERT_HANDSHAKE_FAILURE = 40,
+    ALERT_ILLEGAL_PARAMETER = 47, ALERT_DECODE_ERROR = 50, ALERT_PROTOCOL_VERSION = 70, ALERT_INTERNAL_ERROR = 80,
+    ALERT_UNRECOGNIZED_NAME = 112, ALERT_NO_APPLICATION_PROTOCOL = 120,
+};
+enum { ALERT_RECORD = 7 }; /* bytes of an unprotected alert record */
+void alert_write(uint8_t alert, uint8_t out[ALERT_RECORD]);
+/* "unrecognized_name"; "unknown" for unknown numbers. */
+const char *alert_name(uint8_t alert);
+
+#endif

@@ -1,0 +1,42 @@
+/* policy.h: how TLS is spoken: profile, versions, suites, groups, client certificates. Named in the configuration's
+ * `tls` map; a listener or host names one, and `default` applies where none is named.
+ *
+ * The profiles follow Mozilla's "Server Side TLS" guideline, version 5.7, with these differences: TLS 1.0 and 1.1 are
+ * never spoken; AES-128-GCM comes before AES-256-GCM unless asked otherwise; X25519MLKEM768 comes first where the
+ * library has it. */
+#ifndef TLS_POLICY_H
+#define TLS_POLICY_H
+
+#include "base/option.h"
+
+enum tls_profile { TLS_PROFILE_MODERN, TLS_PROFILE_INTERMEDIATE, TLS_PROFILE_OLD };
+enum tls_client_certificate { TLS_CLIENT_OFF, TLS_CLIENT_OPTIONAL, TLS_CLIENT_REQUIRED };
+
+struct tls_clients_options {
+    int certificate;            /* enum tls_client_certificate */
+    struct option_file ca;      /* needed unless off; an empty one refuses the configuration */
+    uint64_t depth;             /* intermediate certificates at most */
+};
+
+struct tls_policy_options {
+    const char *name;
+    int profile;                /* enum tls_profile */
+    int versions_least;         /* 0: the profile's; else 0x0303 or 0x0304 */
+    int versions_most;
+    const char *suites_1_3;     /* NULL: the profile's; else OpenSSL's names joined with ':' */
+    const char *suites_1_2;
+    const char *groups;         /* NULL: automatic */
+    bool prefer_aes_256;
+    bool strict_sni;            /* an unmatched or missing name gets unrecognized_name instead of the default certificate */
+    bool tickets;
+    struct tls_clients_options clients;
+};
+
+struct tls_tickets_options {
+    uint64_t rotate_ns;         /* a fresh key each so often; the last three open tickets */
+};
+
+extern const struct option_table tls_policy_options;
+extern const struct option_table tls_tickets_options;
+
+#endif

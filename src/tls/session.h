@@ -1,0 +1,91 @@
+/* session.h: one side of a TLS connection as a machine over bytes; the handshake and, for now, its records.
+ *
+ *     from the socket --> in  --+                     +--> plaintext
+ *                               |  struct tls_session |
+ *     to the socket  <-- out  <-+                     <-- plaintext
+ *
+ * It owns no socket: `in` is a view of received bytes, of which it takes what it wants; `out` is a buffer to which it
+ * appends what must be sent, also when a call fails (the alert). One thread at a time. The engine behind it is
+ * OpenSSL's SSL object with a BIO of our own; a context is shared by all connections of one (policy, certificate).
+ *
+ * Another engine can stand behind the same calls: choose a context by the ClientHello, feed bytes, ask for facts. */
+#ifndef TLS_SESSION_H
+#define TLS_SESSION_H
+
+#include "base/buffer.h"
+#include "tls/client_hello.h"
+#include "tls/policy.h"
+
+struct tls_session;
+struct tls_context;     /* immutable after it was made; shared between threads; counted */
+struct certificate;     /* certs/store.h; opaque here: handed through as EVP_PKEY and chain */
+
+struct ssl_ctx_st;
+struct evp_pkey_st;
+struct x509_st;
+struct stack_st_X509;
+
+/* What a server's context is made of. The OpenSSL objects stay the caller's (the library counts references). */
+struct tls_server_parts {
+    const struct tls_policy_options *policy;
+    struct bytes client_ca_pem;         /* the bundle's content of policy->clients.ca */
+    struct x509_st *leaf;
+    struct stack_st_X509 *chain;        /* without the leaf; may be NULL */
+    struct evp_pkey_st *key;
+    const char *const *alpn;            /* ours in order of preference, ended by NULL; {NULL}: none is negotiated */
+};
+
+/* Returns NULL and a sentence for the operator in ret_why (static or in a thread-local buffer) on failure. */
+struct tls_context *tls_context_new_server(const struct tls_server_parts *parts, const char **ret_why);
+struct tls_context *tls_context_ref(struct tls_context *context);
+void tls_context_unref(struct tls_context *context);
+
+/* binding: bytes to which tickets of this connection are bound (virtual host, policy, CA set); hashed into the session
+ * id context. A ticket with another binding gives a full handshake. NULL when memory is out. */
+struct tls_session *tls_session_new(struct tls_context *context, struct bytes binding);
+void tls_session_free(struct tls_session *s);
+
+/* Both advance *in past what was taken and append to out (reserved by the caller: at least BUFFER_LARGE / 2 room).
+ * Returns 0 when the handshake is complete, -E_AGAIN when more bytes are needed (send what is in out), -E_TLS,
+ * -E_TLS_ALERT, -E_CLIENT_CERTIFICATE, -E_MEMORY, -E_CRYPTO: see tls_session_failure; send what is in out, then close. */
+int tls_session_handshake(struct tls_session *s, struct bytes *in, struct buffer *out) MUST_USE;
+/* Opens records into plain (room bytes). Returns the bytes of plaintext (> 0), 0 after the peer's close_notify,
+ * -E_AGAIN, -E_TLS_ALERT (a fatal alert), -E_TLS (a record that cannot be opened, a renegotiation; the alert is in
+ * out), -E_TRUNCATED never (the caller sees the socket's end). May append to out (KeyUpdate's answer, alerts). */
+int tls_session_open(struct tls_session *s, struct bytes *in, uint8_t *plain, size_t room, struct buffer *out) MUST_USE;
+/* Seals all of plain (up to TLS_SEAL_MOST bytes a call) as records into out, which must have
+ * tls_sealed_size(plain.size) bytes of room. Returns 0 or -E_CRYPTO. */
+int tls_session_seal(struct tls_session *s, struct bytes plain, struct buffer *out) MUST_USE;
+enum { TLS_RECORD_PLAIN = 16384, TLS_RECORD_OVERHEAD = 256 };
+static inline size_t tls_sealed_size(size_t plain_bytes)
+{
+    return plain_bytes + (plain_bytes / TLS_RECORD_PLAIN + 1) * TLS_RECORD_OVERHEAD;
+}
+/* Appends close_notify once; needs TLS_RECORD_OVERHEAD bytes of room. Keeps the session resumable. */
+void tls_session_finish(struct tls_session *s, struct buffer *out);
+
+/* Facts for the log and for forwarding; valid from the end of the handshake on; texts are static or the session's. */
+struct tls_facts {
+    uint16_t version;           /* 0x0303, 0x0304 */
+    const char *version_name;   /* "TLSv1.3" */
+    const char *suite;          /* IANA's name, "TLS_AES_128_GCM_SHA256" */
+    const char *group;          /* "X25519"; "" when unknown */
+    bool resumed;
+    struct bytes alpn;          /* negotiated, or empty */
+    bool has_client_certificate;
+};
+void tls_session_facts(const struct tls_session *s, struct tls_facts *ret_facts);
+
+/* Why a call failed, for one line in the log. */
+struct tls_failure {
+    uint8_t alert;              /* sent or received */
+    bool alert_received, alert_sent;
+    char reason[160];           /* the library's words, "no shared cipher"; with the certificate's error where it was that */
+};
+void tls_session_failure(const struct tls_session *s, struct tls_failure *ret_failure);
+
+/* "OpenSSL 3.5.6 1 Apr 2026"; and whether X25519MLKEM768 can be had. */
+const char *tls_library_version(void);
+bool tls_library_has_group(const char *name);
+
+#endif
