@@ -1,0 +1,82 @@
+/* options.h: what the configuration says of listeners, hosts and routes, and the part of the root that a snapshot is
+ * compiled from (struct site_options). */
+#ifndef PROXY_OPTIONS_H
+#define PROXY_OPTIONS_H
+
+#include "base/option.h"
+#include "tls/policy.h"
+
+enum listener_redirect { REDIRECT_NONE, REDIRECT_HTTPS };
+enum request_id_mode { REQUEST_ID_MAKE, REQUEST_ID_PASS, REQUEST_ID_OFF };
+
+struct address_options {
+    struct option_endpoint endpoint;
+};
+
+struct network_options {
+    struct option_network network;
+};
+
+struct listener_timeouts {
+    uint64_t handshake_ns;
+    uint64_t request_head_ns; /* from its first byte, or from the end of the handshake, to its end */
+    uint64_t idle_ns;         /* between requests */
+    uint64_t body_rate;       /* bytes per second, over windows of `window`; request bodies in, and responses out */
+    uint64_t window_ns;
+};
+
+struct listener_limits {
+    uint64_t request_line_bytes;
+    uint64_t head_bytes;
+    uint64_t fields;
+    uint64_t body_bytes;      /* 0: no limit */
+};
+
+struct hsts_options {
+    uint64_t max_age_ns;
+    bool subdomains, preload;
+};
+
+struct route_options {
+    const char *path; /* prefix */
+    const char *to;   /* an upstream's name */
+};
+
+struct host_options {
+    const char *name;         /* exact, or "*.example.org" */
+    const char *tls;          /* a policy's name, or NULL: the listener's */
+    const char *to;
+    struct option_list routes;
+    struct hsts_options *hsts; /* NULL: the listener's */
+};
+
+struct listener_options {
+    const char *name;
+    struct option_list address;      /* struct address_options */
+    struct option_list certificates; /* struct certificate_options */
+    const char *tls;                 /* a policy's name, or "off" */
+    const char *to;
+    struct option_list routes;       /* struct route_options */
+    struct option_list hosts;        /* struct host_options */
+    int redirect;                    /* enum listener_redirect */
+    struct hsts_options *hsts;
+    struct option_list trusted_proxies; /* struct network_options */
+    int request_id;                  /* enum request_id_mode */
+    struct listener_timeouts timeouts;
+    struct listener_limits limits;
+};
+
+struct site_options {
+    struct option_list certificates; /* struct certificate_options: for listeners without their own */
+    struct option_list tls;          /* struct tls_policy_options */
+    struct tls_tickets_options tickets;
+    struct option_list listeners;    /* struct listener_options */
+    struct option_list upstreams;    /* struct upstream_options */
+};
+
+extern const struct option_table listener_options;
+
+/* Whether a listener speaks TLS: unless `tls: off` is written, or it only redirects to HTTPS. */
+bool listener_speaks_tls(const struct listener_options *l);
+
+#endif

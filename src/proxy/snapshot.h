@@ -1,0 +1,91 @@
+/* snapshot.h: the configuration as the worker's threads use it: read-only, shared, counted.
+ *
+ *     bundle + typed options --snapshot_build()--> struct snapshot --server_publish()--> threads
+ *
+ * It holds what takes time to make (TLS contexts, name tables, routes, resolved addresses), and lives until the last
+ * connection that was accepted under it ends. What outlives a reload (pools, tickets, logs) is not in here. */
+#ifndef PROXY_SNAPSHOT_H
+#define PROXY_SNAPSHOT_H
+
+#include <stdatomic.h>
+#include <time.h>
+
+#include "base/address.h"
+#include "base/hostname.h"
+#include "certs/store.h"
+#include "config/bundle.h"
+#include "config/config.h"
+#include "http/h1.h"
+#include "proxy/options.h"
+#include "tls/session.h"
+#include "upstream/options.h"
+
+struct snapshot_policy {                /* a TLS policy in use */
+    const struct tls_policy_options *options;
+    struct bytes client_ca_pem;
+    uint8_t clients_identity[32];       /* hash of what it demands of clients; hosts with equal ones may share connections */
+};
+
+struct snapshot_upstream {
+    const struct upstream_options *options;
+    struct bytes name;
+    struct address *servers;            /* every address of every server */
+    struct bytes *server_names;         /* as text, for logs */
+    size_t server_count;
+};
+
+struct snapshot_route {
+    struct bytes path;                  /* prefix */
+    struct snapshot_upstream *to;
+};
+
+struct snapshot_host {
+    struct bytes name;                  /* "" for the listener itself */
+    struct snapshot_policy *policy;     /* NULL without TLS */
+    struct snapshot_route *routes;      /* longest prefix first */
+    size_t route_count;
+    struct bytes hsts;                  /* the field's value, or empty */
+    uint8_t binding[64];                /* what tickets are bound to: host, policy, CA set */
+    struct tls_context **contexts;      /* by certificate number of the listener */
+};
+
+struct snapshot_listener {
+    const struct listener_options *options;
+    struct bytes name;
+    struct address *addresses;
+    size_t address_count;
+    bool tls;
+    struct snapshot_host fallback;      /* for names that are not in hosts */
+    struct snapshot_host *hosts;
+    size_t host_count;
+    struct hostname_table *host_table;  /* to struct snapshot_host */
+    struct certificate **certificates;
+    size_t certificate_count;
+    struct cert_index *cert_index;
+    struct h1_limits request_limits;
+};
+
+struct snapshot {
+    atomic_uint references;
+    unsigned generation;
+    struct config *config;              /* owns the options and the arena that everything here lives in */
+    struct snapshot_listener *listeners;
+    size_t listener_count;
+    struct snapshot_upstream *upstreams;
+    size_t upstream_count;
+    struct certificate *certificates;   /* all of them, each parsed once */
+    size_t certificate_count;
+};
+
+/* Takes the config over (also on failure: it is freed with the snapshot, or stays the caller's when NULL is returned).
+ * site: within config_root(). now: for expiry warnings. Faults become complaints of the config; returns NULL when there
+ * are errors, then or before. One reference, the caller's. */
+struct snapshot *snapshot_build(struct config *config, const struct site_options *site, const struct bundle *bundle, time_t now);
+struct snapshot *snapshot_ref(struct snapshot *s);
+void snapshot_unref(struct snapshot *s);
+
+/* The names that snapshot_build needs addresses of: hosts of servers that are not literals. Each call of visit gets the
+ * value, for complaints, and the host. */
+void site_each_name(const struct site_options *site, void (*visit)(void *context, const struct option_endpoint *endpoint), void *context);
+
+#endif

@@ -1,0 +1,31 @@
+/* options.h: what the configuration says of upstreams: named groups of servers that requests are passed on to. */
+#ifndef UPSTREAM_OPTIONS_H
+#define UPSTREAM_OPTIONS_H
+
+#include "base/option.h"
+
+struct server_options {
+    struct option_endpoint address;
+};
+
+struct upstream_timeouts {
+    uint64_t connect_ns;
+    uint64_t response_head_ns; /* from the request's last byte to the response's head */
+    uint64_t response_gap_ns;  /* between two pieces of the response */
+};
+
+struct pool_options {
+    uint64_t idle;         /* connections per server and thread */
+    uint64_t idle_time_ns;
+};
+
+struct upstream_options {
+    const char *name;
+    struct option_list servers; /* struct server_options */
+    struct upstream_timeouts timeouts;
+    struct pool_options pool;
+};
+
+extern const struct option_table upstream_options;
+
+#endif
