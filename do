@@ -283,7 +283,7 @@ test_word()
         if [ "$argument" = --full ]; then group=lint full=yes; fi
     done
     deps $group
-    exec python3 scripts/run-tests "$@"
+    exec /usr/bin/python3 scripts/run-tests "$@"
 }
 
 install_word()
@@ -332,7 +332,7 @@ test)
 bench)
     deps bench
     build bench
-    exec python3 bench/run "$@"
+    exec /usr/bin/python3 bench/run "$@"
     ;;
 format)
     deps lint
@@ -340,7 +340,7 @@ format)
     ;;
 lint)
     deps lint
-    exec python3 scripts/run-tests lint "$@"
+    exec /usr/bin/python3 scripts/run-tests lint "$@"
     ;;
 install)
     install_word
