@@ -129,9 +129,8 @@ bool address_equal(const struct address *a, const struct address *b)
 /* The bits of byte i (0 to 15) that lie within a prefix. */
 static uint8_t prefix_mask(unsigned prefix_bits, unsigned i)
 {
-    if (prefix_bits >= 8 * (i + 1))
-        return 0xff;
-    return prefix_bits <= 8 * i ? 0 : (uint8_t)(0xff00 >> (prefix_bits - 8 * i));
+    unsigned bits = prefix_bits > 8 * i ? prefix_bits - 8 * i : 0;
+    return (uint8_t)(bits >= 8 ? 0xffu : 0xffu & (0xff00u >> bits));
 }
 
 bool network_contains(const struct option_network *network, const struct address *a)

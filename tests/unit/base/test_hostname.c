@@ -92,7 +92,7 @@ static void operators_may_write_unicode(void **state)
         { "3年B組金八先生", "xn--3b-ww4c5e180e575a65lsy2b" },
         { "ドメイン。テスト", "xn--eckwd4c7c.xn--zckzah" },
         { "ÿ.Ÿ", "xn--wda.xn--wda" },
-        { "ŽLUŤOUČKÝ.cz", "xn--luouk-uva09hwt55b.cz" },
+        { "ŽLUŤOUČKÝ.cz", "xn--luouk-uva4it5a4g.cz" },
         { "*.example.org", "*.example.org" },
     };
 
