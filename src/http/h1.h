@@ -45,10 +45,10 @@ int h1_parse_response(struct bytes head, const struct h1_limits *limits, enum ht
 struct h1_body {
     enum http_body kind;
     uint8_t state;         /* of the chunked coding; private */
-    uint8_t line_bytes;    /* private */
-    uint32_t overhead;     /* bytes of framing since the last content: bounded, so that 1-byte chunks with long
-                              extensions cannot be used to make work; private */
-    uint64_t left;         /* of the length, or of this chunk */
+    uint16_t count;        /* digits of this chunk's size, or trailer fields; private */
+    uint32_t overhead;     /* bytes of chunk extensions that content has not made up for: bounded, so that 1-byte
+                              chunks with long extensions cannot be used to make work; then of trailers; private */
+    uint64_t left;         /* of the length, or of this chunk; then of a trailer line, what was seen; private */
     struct message *trailers_to; /* trailers are appended to these fields (NULL: validated and dropped) */
     struct h1_limits limits;
 };

@@ -44,10 +44,13 @@ enum field_id {
     FIELD_COUNT
 };
 
+#define FIELD_BIT(id) ((uint64_t)1 << (id))
+
 struct field {
     struct bytes name;  /* as it came, a valid token (RFC 9110 5.6.2) */
     struct bytes value; /* without white space around it; no CR, LF, NUL */
     uint8_t id;         /* enum field_id */
+    uint8_t like;       /* enum field_id of what a backend may take it for: the id where '_' in the name is read as '-' */
 };
 
 /* Fields in the order in which they came. Removal keeps the order. */
@@ -94,10 +97,14 @@ void message_init(struct message *m, struct arena *arena);
 enum http_method method_of(struct bytes name);
 bool method_is_idempotent(enum http_method method); /* RFC 9110 9.2.2 */
 bool method_is_safe(enum http_method method);
+/* name: a valid token, in any case. */
 enum field_id field_id_of(struct bytes name);
 struct bytes field_name_of(enum field_id id);
+/* Whether this is one of the fields that live in members of the message and never among its fields. */
+bool field_is_framing(enum field_id id);
 
-/* Appends; the views must outlive the message (its arena, or literals). Returns 0 or -E_MEMORY. */
+/* Appends; the views must outlive the message (its arena, or literals). Names and values were validated by whoever made
+ * them. Returns 0, -E_MEMORY, or -E_INTERNAL for a field of framing: set the member for it instead. */
 int message_add(struct message *m, struct bytes name, struct bytes value) MUST_USE;
 int message_add_known(struct message *m, enum field_id id, struct bytes value) MUST_USE;
 /* The first one's value, or NULL. */
@@ -105,9 +112,12 @@ const struct bytes *message_field(const struct message *m, enum field_id id);
 const struct bytes *message_field_named(const struct message *m, struct bytes name);
 /* Removes all of them; '-' and '_' in names count as equal, since backends map both to the same variable. */
 void message_remove(struct message *m, enum field_id id);
+/* The same for several at once: a sum of FIELD_BIT(id). */
+void message_remove_set(struct message *m, uint64_t ids);
 void message_remove_named(struct message *m, struct bytes name);
 
-/* Whether a response to such a request has content at all (RFC 9112 6.3: not HEAD, 1xx, 204, 304). */
+/* Whether a response to such a request has content at all (RFC 9112 6.3: not HEAD, 1xx, 204, 304; nor a
+ * 2xx to CONNECT, behind which a tunnel starts). */
 bool response_has_body(enum http_method request_method, int status);
 /* "Not Found"; "" for unknown numbers. */
 const char *status_reason(int status);

@@ -1,0 +1,111 @@
+#include "http/message.h"
+
+#include "base/check.h"
+#include "http/names.h"
+
+enum { FIELDS_FIRST_ROOM = 32 }; /* what browsers send, and what a proxy adds, without growing */
+
+void message_init(struct message *m, struct arena *arena)
+{
+    *m = (struct message){ .arena = arena, .version = HTTP_1_1 };
+}
+
+static int fields_grow(struct message *m)
+{
+    uint32_t room = m->fields.room ? m->fields.room * 2 : FIELDS_FIRST_ROOM;
+    struct field *at;
+
+    CHECK(room > m->fields.room);
+    at = arena_alloc(m->arena, room * sizeof(*at));
+    if (!at)
+        return -E_MEMORY;
+    if (m->fields.count)
+        memcpy(at, m->fields.at, m->fields.count * sizeof(*at));
+    m->fields.at = at;
+    m->fields.room = room;
+    return 0;
+}
+
+int message_push(struct message *m, struct bytes name, struct bytes value, enum field_id id, enum field_id like)
+{
+    if (m->fields.count == m->fields.room && fields_grow(m) < 0)
+        return -E_MEMORY;
+    m->fields.at[m->fields.count++] = (struct field){ name, value, (uint8_t)id, (uint8_t)like };
+    return 0;
+}
+
+int message_add(struct message *m, struct bytes name, struct bytes value)
+{
+    enum field_id like, id = field_lookup(name, &like);
+
+    if (field_is_framing(like))
+        return -E_INTERNAL;
+    return message_push(m, name, value, id, like);
+}
+
+int message_add_known(struct message *m, enum field_id id, struct bytes value)
+{
+    if (field_is_framing(id))
+        return -E_INTERNAL;
+    return message_push(m, field_name_of(id), value, id, id);
+}
+
+const struct bytes *message_field(const struct message *m, enum field_id id)
+{
+    CHECK(id != FIELD_OTHER);
+    for (uint32_t i = 0; i < m->fields.count; i++)
+        if (m->fields.at[i].id == id)
+            return &m->fields.at[i].value;
+    return NULL;
+}
+
+const struct bytes *message_field_named(const struct message *m, struct bytes name)
+{
+    for (uint32_t i = 0; i < m->fields.count; i++)
+        if (bytes_equal_nocase(m->fields.at[i].name, name))
+            return &m->fields.at[i].value;
+    return NULL;
+}
+
+void message_remove_set(struct message *m, uint64_t ids)
+{
+    struct field *at = m->fields.at;
+    uint32_t kept = 0;
+
+    CHECK((ids & FIELD_BIT(FIELD_OTHER)) == 0);
+    for (uint32_t i = 0; i < m->fields.count; i++) {
+        if (ids >> at[i].like & 1)
+            continue;
+        if (kept != i)
+            at[kept] = at[i];
+        kept++;
+    }
+    m->fields.count = kept;
+}
+
+void message_remove(struct message *m, enum field_id id)
+{
+    message_remove_set(m, FIELD_BIT(id));
+}
+
+void message_remove_named(struct message *m, struct bytes name)
+{
+    struct field *at = m->fields.at;
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < m->fields.count; i++) {
+        if (field_names_alike(at[i].name, name))
+            continue;
+        if (kept != i)
+            at[kept] = at[i];
+        kept++;
+    }
+    m->fields.count = kept;
+}
+
+bool response_has_body(enum http_method request_method, int status)
+{
+    if (request_method == METHOD_HEAD || status < 200 || status == 204 || status == 304)
+        return false;
+    return request_method != METHOD_CONNECT || status >= 300;
+}
