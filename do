@@ -41,7 +41,7 @@ usage: ./do WORD [ARGUMENT...]
                        --full adds ThreadSanitizer, longer fuzzing, coverage and lint
   bench [--quick] [ARGUMENT...]
                        compare with nginx and haproxy: CPU time per operation
-  format               lay out the C sources with clang-format
+  format               lay out the .c files with clang-format
   lint                 layers and limits, clang-format, clang-tidy, cppcheck
   install              install under PREFIX (default /usr/local), DESTDIR respected
 
@@ -336,7 +336,7 @@ bench)
     ;;
 format)
     deps lint
-    find src tests bench -name '*.[ch]' -exec clang-format -i {} +
+    find src tests bench -name '*.c' -exec clang-format -i {} +
     ;;
 lint)
     deps lint

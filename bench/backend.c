@@ -57,8 +57,8 @@ static int send_some(struct conn *c)
 {
     while (c->head_off < c->head_len || c->left) {
         struct iovec v[2] = {
-            {c->head + c->head_off, c->head_len - c->head_off        },
-            { body,                 c->left < CHUNK ? c->left : CHUNK},
+            { c->head + c->head_off, c->head_len - c->head_off },
+            { body, c->left < CHUNK ? c->left : CHUNK },
         };
         struct msghdr m = { .msg_iov = v, .msg_iovlen = 2 };
         ssize_t n = sendmsg(c->fd, &m, MSG_NOSIGNAL);
