@@ -9,7 +9,7 @@ here=$PWD
 
 # ---- What comes from Debian (12 or newer). A word installs its own group and the ones before it. ----
 build_packages="gcc libc6-dev pkgconf meson ninja-build libssl-dev libfyaml-dev zlib1g-dev libzstd-dev"
-test_packages="libcmocka-dev clang libclang-rt-dev llvm python3 python3-pytest python3-pytest-timeout python3-yaml
+test_packages="libcmocka-dev clang libclang-rt-dev llvm python3 python3-pytest python3-pytest-timeout python3-yaml python3-cryptography
     openssl ca-certificates curl gnutls-bin nginx haproxy wrk nghttp2-client strace procps"
 lint_packages="clang-format clang-tidy cppcheck gcovr"
 bench_packages="python3 openssl nginx haproxy nghttp2-client util-linux"
