@@ -103,15 +103,21 @@ static int move_to(struct buffer_pool *pool, struct buffer *b, uint32_t size)
     return 0;
 }
 
+void buffer_compact(struct buffer *b)
+{
+    if (b->start == 0)
+        return;
+    memmove(b->data, b->data + b->start, b->end - b->start);
+    b->end -= b->start;
+    b->start = 0;
+}
+
 int buffer_reserve(struct buffer_pool *pool, struct buffer *b)
 {
     if (b->size < BUFFER_LARGE)
         return move_to(pool, b, BUFFER_LARGE);
-    if (b->start && b->end == b->size) {
-        memmove(b->data, b->data + b->start, b->end - b->start);
-        b->end -= b->start;
-        b->start = 0;
-    }
+    if (b->end == b->size)
+        buffer_compact(b);
     return 0;
 }
 
@@ -135,11 +141,8 @@ int buffer_append(struct buffer_pool *pool, struct buffer *b, struct bytes conte
 
     if (error)
         return error;
-    if (content.size > buffer_room(b) && b->start) {
-        memmove(b->data, b->data + b->start, b->end - b->start);
-        b->end -= b->start;
-        b->start = 0;
-    }
+    if (content.size > buffer_room(b))
+        buffer_compact(b);
     if (content.size > buffer_room(b))
         return -E_LIMIT;
     if (content.size)

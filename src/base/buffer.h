@@ -52,6 +52,8 @@ static inline size_t buffer_room(const struct buffer *b)
 /* Gives the buffer storage of BUFFER_LARGE bytes if it has less, and moves the content to the front if there is no
  * room behind it. Returns 0 or -E_MEMORY. A full buffer stays full: ask buffer_room. */
 int buffer_reserve(struct buffer_pool *pool, struct buffer *b) MUST_USE;
+/* Moves the content to the front, so that all free bytes are behind it. */
+void buffer_compact(struct buffer *b);
 /* n bytes were written at data + end. */
 void buffer_commit(struct buffer *b, size_t n);
 /* n bytes of the content were used up. The storage stays until buffer_settle or buffer_drop. */

@@ -36,7 +36,12 @@ uint64_t loop_now(const struct loop *l);
 /* Seconds since 1970, as of this turn. */
 int64_t loop_wall_seconds(const struct loop *l);
 
-enum watch_events { WATCH_READ = 1, WATCH_WRITE = 2, WATCH_HANGUP = 4 /* reset, or both directions ended */ };
+enum watch_events {
+    WATCH_READ = 1,
+    WATCH_WRITE = 2,
+    WATCH_END = 4,    /* the peer has ended its direction: reading will come to the end */
+    WATCH_HANGUP = 8, /* reset, or both directions ended */
+};
 
 struct watch {
     int fd;
@@ -47,8 +52,11 @@ struct watch {
 int loop_watch(struct loop *l, struct watch *w) MUST_USE;
 /* Level-triggered, reading only; shared: the socket is in other threads' loops too and only one is to be woken. */
 int loop_watch_listener(struct loop *l, struct watch *w, bool shared) MUST_USE;
-/* No event of w is delivered from here on. Does not close the descriptor. */
-void loop_unwatch(struct loop *l, struct watch *w);
+/* Takes a listener out; it may be watched again. */
+void loop_unwatch_listener(struct loop *l, struct watch *w);
+/* No event of w is delivered from here on, also not one of this turn that waits. The caller closes the descriptor,
+ * which takes it out of epoll. */
+void loop_forget(struct watch *w);
 
 struct timer {
     struct list link;

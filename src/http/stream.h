@@ -1,0 +1,42 @@
+/* stream.h: one side of an exchange: a message that is received and a message that is sent, in any version of HTTP.
+ *
+ *     client's stream --look/took--> exchange --send--> server's stream
+ *     client's stream <--send-- exchange <--look/took-- server's stream
+ *
+ * The exchange pulls content from one side only as far as the other takes it; that is all the back-pressure there is.
+ * HTTP/1 has one stream a connection, HTTP/2 many. */
+#ifndef HTTP_STREAM_H
+#define HTTP_STREAM_H
+
+#include <sys/types.h>
+
+#include "http/message.h"
+
+enum stream_look { STREAM_DATA = 1, STREAM_END = 2 };
+
+struct stream;
+
+struct stream_ops {
+    /* Receives the head of a response into m (prepared by message_init). Returns 0, -E_AGAIN or an error. */
+    int (*look_head)(struct stream *s, struct message *m);
+    /* The content that comes next: STREAM_DATA with a view that is valid until took(), STREAM_END, -E_AGAIN or an error. */
+    int (*look)(struct stream *s, struct bytes *ret_data);
+    void (*took)(struct stream *s, size_t n);
+    /* Trailer fields, after STREAM_END; may be empty. */
+    const struct fields *(*trailers)(struct stream *s);
+
+    /* Each takes all (0) or nothing (-E_AGAIN: wait for the stream to become writable), or fails. A head with body
+     * BODY_NONE is a whole message but for a request's or response's end(). */
+    int (*send_head)(struct stream *s, const struct message *m);
+    /* Takes a part; returns the bytes taken, 0 when there is no room now, or an error. */
+    ssize_t (*send)(struct stream *s, struct bytes data);
+    int (*end)(struct stream *s, const struct fields *trailers);
+    /* Brings on its way what was sent since the last flush. Returns 0, -E_AGAIN (on its way later) or an error. */
+    int (*flush)(struct stream *s);
+};
+
+struct stream {
+    const struct stream_ops *ops;
+};
+
+#endif

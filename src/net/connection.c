@@ -1,0 +1,236 @@
+#include "net/connection.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "net/connection_private.h"
+
+enum { DIRECT_SEND = 4096 }; /* bytes: from here on a copy costs more than a system call of its own saves */
+
+static void on_ready(struct watch *w, unsigned events)
+{
+    struct connection *c = CONTAINER_OF(w, struct connection, watch);
+
+    if (events & WATCH_READ)
+        c->readable = true;
+    if (events & WATCH_WRITE)
+        c->writable = true;
+    if (events & WATCH_END)
+        c->peer_ended = true;
+    c->on_event(c);
+}
+
+int connection_start(struct connection *c, struct net *net, int fd, const struct connection_ops *ops)
+{
+    c->ops = ops;
+    c->net = net;
+    c->watch = (struct watch){ fd, on_ready };
+    return loop_watch(net->loop, &c->watch);
+}
+
+/* From the socket to the buffer's room. A read that came back short has emptied the socket: a later byte raises a new
+ * event, unless the peer had ended before. */
+int connection_read_socket(struct connection *c, struct buffer *into)
+{
+    size_t room = buffer_room(into);
+    ssize_t n;
+
+    if (!c->readable || room == 0)
+        return -E_AGAIN;
+    do
+        n = recv(c->watch.fd, into->data + into->end, room, 0);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        c->readable = false;
+        return errno == EAGAIN ? -E_AGAIN : -E_RESET;
+    }
+    if ((size_t)n < room)
+        c->readable = c->peer_ended && n > 0;
+    buffer_commit(into, (size_t)n);
+    c->wire_in += (uint64_t)n;
+    return (int)n;
+}
+
+/* Writes out and then data, in one call. Returns the bytes of data taken, or -E_RESET. */
+static ssize_t write_socket(struct connection *c, struct bytes data)
+{
+    struct bytes waiting = buffer_content(&c->out);
+    struct iovec parts[2] = { { (void *)waiting.at, waiting.size }, { (void *)data.at, data.size } };
+    struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
+    size_t from_out;
+    ssize_t n;
+
+    if (!c->writable || waiting.size + data.size == 0)
+        return 0;
+    if (waiting.size == 0) {
+        message.msg_iov = &parts[1];
+        message.msg_iovlen = 1;
+    } else if (data.size == 0) {
+        message.msg_iovlen = 1;
+    }
+    do
+        n = sendmsg(c->watch.fd, &message, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        if (errno != EAGAIN && errno != ENOTCONN)
+            return -E_RESET;
+        c->writable = false;
+        return 0;
+    }
+    if ((size_t)n < waiting.size + data.size)
+        c->writable = false;
+    c->wire_out += (uint64_t)n;
+    from_out = (size_t)n < waiting.size ? (size_t)n : waiting.size;
+    if (from_out)
+        buffer_consume(&c->out, from_out);
+    return n - (ssize_t)from_out;
+}
+
+int connection_receive(struct connection *c)
+{
+    return c->ops->receive(c);
+}
+
+size_t connection_room(const struct connection *c)
+{
+    return c->finish_asked ? 0 : c->ops->room(c);
+}
+
+ssize_t connection_send(struct connection *c, struct bytes data)
+{
+    CHECK(!c->finish_asked);
+    return c->ops->send(c, data);
+}
+
+int connection_flush(struct connection *c)
+{
+    int error = c->ops->seal(c);
+
+    if (error)
+        return error;
+    if (buffer_used(&c->out)) {
+        if (write_socket(c, BYTES_NONE) < 0)
+            return -E_RESET;
+        if (buffer_used(&c->out))
+            return -E_AGAIN;
+        error = c->ops->seal(c); /* an end that had to wait for room */
+        if (!error && buffer_used(&c->out) && write_socket(c, BYTES_NONE) < 0)
+            error = -E_RESET;
+        if (error)
+            return error;
+        if (buffer_used(&c->out))
+            return -E_AGAIN;
+    }
+    if (c->finish_asked && !c->finished) {
+        c->finished = true;
+        (void)shutdown(c->watch.fd, SHUT_WR);
+    }
+    return 0;
+}
+
+void connection_finish(struct connection *c)
+{
+    c->finish_asked = true;
+}
+
+bool connection_is_flushed(const struct connection *c)
+{
+    return buffer_used(&c->out) == 0;
+}
+
+void connection_settle(struct connection *c)
+{
+    buffer_settle(c->net->pool, &c->in);
+    buffer_settle(c->net->pool, &c->out);
+    c->ops->settle(c);
+}
+
+static void release(struct retired *r)
+{
+    free(CONTAINER_OF(r, struct connection, retired));
+}
+
+void connection_close(struct connection *c, bool reset)
+{
+    const struct linger at_once = { .l_onoff = 1 };
+
+    if (!c || c->closed)
+        return;
+    c->closed = true;
+    c->ops->release(c);
+    buffer_drop(c->net->pool, &c->in);
+    buffer_drop(c->net->pool, &c->out);
+    loop_forget(&c->watch);
+    if (reset)
+        (void)setsockopt(c->watch.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(c->watch.fd);
+    loop_retire(c->net->loop, &c->retired, release);
+}
+
+/* Plain connections: received into `in`, sent from the owner's memory. */
+
+static int plain_receive(struct connection *c)
+{
+    int n;
+
+    if (!c->readable)
+        return -E_AGAIN;
+    n = buffer_reserve(c->net->pool, &c->in);
+    return n ? n : connection_read_socket(c, &c->in);
+}
+
+static size_t plain_room(const struct connection *c)
+{
+    return BUFFER_LARGE - buffer_used(&c->out);
+}
+
+static ssize_t plain_send(struct connection *c, struct bytes data)
+{
+    size_t direct = 0, rest;
+    int error;
+
+    if (data.size >= DIRECT_SEND || data.size > plain_room(c)) {
+        ssize_t n = write_socket(c, data);
+        if (n < 0)
+            return n;
+        direct = (size_t)n;
+    }
+    rest = data.size - direct;
+    if (rest > plain_room(c)) /* more than was promised: the caller keeps it and waits */
+        return (ssize_t)direct;
+    if (rest) {
+        error = buffer_append(c->net->pool, &c->out, bytes_from(data, direct));
+        if (error)
+            return error;
+    }
+    return (ssize_t)data.size;
+}
+
+static int plain_seal(struct connection *c)
+{
+    (void)c;
+    return 0;
+}
+
+static void plain_nothing(struct connection *c)
+{
+    (void)c;
+}
+
+static const struct connection_ops plain_ops = {
+    plain_receive, plain_room, plain_send, plain_seal, plain_nothing, plain_nothing,
+};
+
+struct connection *connection_new(struct net *net, int fd)
+{
+    struct connection *c = calloc(1, sizeof *c);
+
+    if (c && connection_start(c, net, fd, &plain_ops) == 0)
+        return c;
+    free(c);
+    close(fd);
+    return NULL;
+}

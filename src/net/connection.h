@@ -1,0 +1,89 @@
+/* connection.h: a duplex stream of bytes over a socket, plain or under TLS.
+ *
+ *     socket --> connection_receive() --> in --> the owner, who consumes
+ *     the owner --> connection_send() [--> staged --> sealed] --> out --> connection_flush() --> socket
+ *
+ * The owner pulls: on_event says only that something may be possible again; the owner then receives, sends, flushes.
+ * Back-pressure follows: who does not receive lets the socket fill up, and connection_room() tells how much may be
+ * sent. Small pieces sent in one turn are collected and leave together at connection_flush(), in one record where there
+ * are records: a response's head and its short body cost one system call. Large pieces are not collected: a plain
+ * connection writes them straight from the owner's memory.
+ *
+ * One thread. The memory of a closed connection stays until the end of the loop's turn. */
+#ifndef NET_CONNECTION_H
+#define NET_CONNECTION_H
+
+#include <sys/types.h>
+
+#include "net/net.h"
+#include "tls/session.h"
+
+struct connection;
+
+struct connection_ops {
+    int (*receive)(struct connection *c);
+    size_t (*room)(const struct connection *c);
+    ssize_t (*send)(struct connection *c, struct bytes data);
+    int (*seal)(struct connection *c);   /* brings what was staged, and the end, to out; 0 or an error */
+    void (*settle)(struct connection *c);
+    void (*release)(struct connection *c);
+};
+
+struct connection {
+    const struct connection_ops *ops;
+    struct net *net;
+    struct watch watch;
+    struct retired retired;
+    void (*on_event)(struct connection *c); /* the owner's; may close the connection */
+    void *owner;
+    struct buffer in;   /* plaintext that was received and not consumed */
+    struct buffer out;  /* bytes for the socket */
+    uint64_t wire_in, wire_out; /* bytes of the socket so far */
+    bool readable;      /* the socket may have more */
+    bool writable;      /* the socket may take more */
+    bool peer_ended;    /* the kernel said so: the next short read is not the last */
+    bool finish_asked;  /* connection_finish() was called */
+    bool finish_sealed; /* its close_notify is in out (TLS) */
+    bool finished;      /* and everything has left, FIN included */
+    bool closed;
+};
+
+/* A plain connection over an accepted or connecting socket, which it owns from here on, also when it fails (NULL:
+ * memory or descriptors are out; the socket was closed). on_event is called when it connects. */
+struct connection *connection_new(struct net *net, int fd);
+
+/* What a TLS server's connection asks its owner. */
+struct tls_server_hooks {
+    /* The ClientHello is there: returns the session to speak with, or NULL with the alert to send and the error why. */
+    struct tls_session *(*choose)(struct connection *c, const struct client_hello *hello, uint8_t *ret_alert, int *ret_error);
+    /* The handshake is complete; called once, within connection_receive(). */
+    void (*established)(struct connection *c);
+};
+struct connection *connection_new_tls_server(struct net *net, int fd, const struct tls_server_hooks *hooks);
+/* The session, or NULL before it was chosen and for plain connections. */
+struct tls_session *connection_tls(const struct connection *c);
+/* TLS: the alert that the connection itself sent before there was a session; -1: none. */
+int connection_alert(const struct connection *c);
+
+/* Receives once, into c->in. Returns the bytes of plaintext added (> 0), 0 when the peer has ended its direction in
+ * order (FIN, or close_notify), -E_AGAIN (nothing there, or the handshake goes on, or c->in is full), -E_RESET,
+ * -E_TRUNCATED (TLS without close_notify), or the handshake's errors. An error is final for this direction. */
+int connection_receive(struct connection *c) MUST_USE;
+/* Bytes that connection_send will certainly take whole now. */
+size_t connection_room(const struct connection *c);
+/* Takes from data what it can; all of it when data.size <= connection_room(). Returns the bytes taken (0: wait for
+ * on_event), or -E_RESET, -E_MEMORY, -E_CRYPTO. What was taken may leave only with connection_flush(). */
+ssize_t connection_send(struct connection *c, struct bytes data) MUST_USE;
+/* Writes as much as the socket takes. Returns 0 when nothing is left, -E_AGAIN (on_event follows), -E_RESET, ... */
+int connection_flush(struct connection *c) MUST_USE;
+/* Ends our direction after what was sent: close_notify and FIN. Takes effect with connection_flush(). */
+void connection_finish(struct connection *c);
+/* Whether nothing waits to be written. */
+bool connection_is_flushed(const struct connection *c);
+/* To be called when the connection has nothing to do for now: gives storage back. */
+void connection_settle(struct connection *c);
+/* At once, whatever waits; accepts NULL. The socket is closed; with reset it ends with RST, so that the peer cannot take
+ * a broken message for a whole one. */
+void connection_close(struct connection *c, bool reset);
+
+#endif

@@ -1,0 +1,20 @@
+#include "net/net.h"
+
+enum { POOL_KEEPS = 64 * BUFFER_LARGE }; /* bytes of storage kept for the next connection */
+
+int net_init(struct net *n)
+{
+    *n = (struct net){ .loop = loop_new(), .pool = buffer_pool_new(POOL_KEEPS) };
+    if (n->loop && n->pool)
+        return 0;
+    net_clear(n);
+    return -E_SYSTEM;
+}
+
+void net_clear(struct net *n)
+{
+    loop_free(n->loop);
+    buffer_pool_free(n->pool);
+    arena_cache_free(&n->arenas);
+    *n = (struct net){ 0 };
+}

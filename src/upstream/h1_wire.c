@@ -1,0 +1,135 @@
+#include "upstream/h1_wire.h"
+
+int h1_wire_look_head(struct h1_wire *w, bool is_request, const struct h1_limits *limits)
+{
+    struct connection *c = w->connection;
+
+    for (;;) {
+        struct bytes received = buffer_content(&c->in);
+        int n = received.size ? h1_head_scan(&w->scan, received, is_request, limits) : -E_AGAIN;
+
+        if (n != -E_AGAIN)
+            return n;
+        n = connection_receive(c);
+        if (n == 0)
+            return buffer_used(&c->in) ? -E_TRUNCATED : 0;
+        if (n < 0)
+            return n;
+    }
+}
+
+void h1_wire_took_head(struct h1_wire *w, size_t head_bytes, const struct message *m, const struct h1_limits *limits,
+                       struct message *trailers)
+{
+    buffer_consume(&w->connection->in, head_bytes);
+    w->scan = (struct h1_scan){ 0 };
+    w->in_ended = false;
+    h1_body_start(&w->in, m, limits, trailers);
+}
+
+int h1_wire_look(struct h1_wire *w, struct bytes *ret_data)
+{
+    struct connection *c = w->connection;
+
+    if (w->in_ended)
+        return STREAM_END;
+    for (;;) {
+        size_t skip = 0;
+        int n = h1_body_look(&w->in, buffer_content(&c->in), &skip, ret_data);
+
+        if (skip)
+            buffer_consume(&c->in, skip);
+        if (n == H1_DATA)
+            return STREAM_DATA;
+        if (n == H1_END) {
+            w->in_ended = true;
+            return STREAM_END;
+        }
+        if (n != -E_AGAIN)
+            return n;
+        n = connection_receive(c);
+        if (n == 0 && w->in.kind == BODY_TO_CLOSE) {
+            w->in_ended = true;
+            return STREAM_END;
+        }
+        if (n <= 0)
+            return n == 0 ? -E_TRUNCATED : n;
+    }
+}
+
+void h1_wire_took(struct h1_wire *w, size_t n)
+{
+    h1_body_took(&w->in, n);
+    buffer_consume(&w->connection->in, n);
+}
+
+int h1_wire_send_head(struct h1_wire *w, const struct message *m, enum http_version to)
+{
+    static _Thread_local uint8_t head[BUFFER_LARGE];
+    size_t room = connection_room(w->connection);
+    int n = to ? h1_write_response(m, to, head, sizeof head) : h1_write_request(m, head, sizeof head);
+    ssize_t sent;
+
+    if (n < 0)
+        return -E_HEAD_TOO_LARGE;
+    if ((size_t)n > room)
+        return connection_is_flushed(w->connection) ? -E_HEAD_TOO_LARGE : -E_AGAIN;
+    sent = connection_send(w->connection, bytes_of(head, (size_t)n));
+    if (sent < 0)
+        return (int)sent;
+    CHECK(sent == n);
+    w->chunked_out = m->body == BODY_STREAMED;
+    w->out_left = m->body == BODY_LENGTH ? m->length : m->body == BODY_NONE ? 0 : UINT64_MAX;
+    w->out_ended = false;
+    return 0;
+}
+
+/* One chunk of what fits. */
+static ssize_t send_chunk(struct h1_wire *w, struct bytes data)
+{
+    size_t room = connection_room(w->connection);
+    uint8_t head[H1_CHUNK_HEAD];
+    ssize_t sent;
+
+    if (room <= H1_CHUNK_HEAD + 2 || data.size == 0)
+        return 0;
+    data = bytes_part(data, 0, room - H1_CHUNK_HEAD - 2);
+    sent = connection_send(w->connection, bytes_of(head, (size_t)h1_write_chunk_head(data.size, head)));
+    if (sent > 0)
+        sent = connection_send(w->connection, data);
+    if (sent > 0)
+        sent = connection_send(w->connection, BYTES_LITERAL("\r\n"));
+    return sent < 0 ? sent : (ssize_t)data.size;
+}
+
+ssize_t h1_wire_send(struct h1_wire *w, struct bytes data)
+{
+    ssize_t sent;
+
+    if (data.size > w->out_left)
+        return -E_INTERNAL; /* the other side's codec lets through no more than was announced */
+    sent = w->chunked_out ? send_chunk(w, data) : connection_send(w->connection, data);
+    if (sent > 0 && w->out_left != UINT64_MAX)
+        w->out_left -= (uint64_t)sent;
+    return sent;
+}
+
+int h1_wire_end(struct h1_wire *w, const struct fields *trailers)
+{
+    static _Thread_local uint8_t last[BUFFER_LARGE];
+    ssize_t sent;
+    int n;
+
+    if (w->chunked_out) {
+        n = h1_write_last_chunk(trailers, last, sizeof last);
+        if (n < 0)
+            return -E_HEAD_TOO_LARGE;
+        if ((size_t)n > connection_room(w->connection))
+            return connection_is_flushed(w->connection) ? -E_HEAD_TOO_LARGE : -E_AGAIN;
+        sent = connection_send(w->connection, bytes_of(last, (size_t)n));
+        if (sent < 0)
+            return (int)sent;
+    }
+    w->out_ended = true;
+    return 0;
+}

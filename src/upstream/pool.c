@@ -1,0 +1,115 @@
+#include "upstream/pool.h"
+
+#include <stdlib.h>
+
+#include "upstream/h1_client.h"
+
+void pool_init(struct pool *p, struct net *net)
+{
+    p->net = net;
+    list_init(&p->groups);
+}
+
+static void server_free(struct server *s)
+{
+    while (!list_is_empty(&s->idle))
+        h1_client_close(server_take_idle(s));
+    loop_timer_stop(s->group->pool->net->loop, &s->idle_timer);
+    list_remove(&s->link);
+    free(s);
+}
+
+void pool_clear(struct pool *p)
+{
+    LIST_EACH (&p->groups, link) {
+        struct group *g = CONTAINER_OF(link, struct group, link);
+        LIST_EACH (&g->servers, server)
+            server_free(CONTAINER_OF(server, struct server, link));
+        list_remove(&g->link);
+        free(g);
+    }
+}
+
+struct group *pool_group(struct pool *p, struct bytes name)
+{
+    struct group *g;
+
+    LIST_EACH (&p->groups, link) {
+        g = CONTAINER_OF(link, struct group, link);
+        if (bytes_equal_text(name, g->name))
+            return g;
+    }
+    g = calloc(1, sizeof *g + name.size + 1);
+    if (!g)
+        return NULL;
+    g->pool = p;
+    list_init(&g->servers);
+    memcpy(g->name, name.at, name.size);
+    list_append(&p->groups, &g->link);
+    return g;
+}
+
+/* Closes what has been idle for long enough: the oldest are at the end. */
+static void close_oldest(struct timer *t)
+{
+    struct server *s = CONTAINER_OF(t, struct server, idle_timer);
+    struct loop *loop = s->group->pool->net->loop;
+
+    while (!list_is_empty(&s->idle)) {
+        struct h1_client *oldest = LIST_LAST(&s->idle, struct h1_client, idle_link);
+        uint64_t until = oldest->idle_since_ns + s->idle_time_ns;
+        if (until > loop_now(loop)) {
+            loop_timer_set(loop, t, until);
+            return;
+        }
+        h1_client_close(oldest);
+    }
+}
+
+struct server *group_server(struct group *g, const struct address *address)
+{
+    struct server *s;
+
+    LIST_EACH (&g->servers, link) {
+        s = CONTAINER_OF(link, struct server, link);
+        if (address_equal(&s->address, address))
+            return s;
+    }
+    s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->group = g;
+    s->address = *address;
+    list_init(&s->idle);
+    timer_init(&s->idle_timer, close_oldest);
+    list_append(&g->servers, &s->link);
+    return s;
+}
+
+struct h1_client *server_take_idle(struct server *s)
+{
+    struct h1_client *client;
+
+    if (list_is_empty(&s->idle))
+        return NULL;
+    client = LIST_FIRST(&s->idle, struct h1_client, idle_link);
+    list_remove(&client->idle_link);
+    s->idle_count--;
+    return client;
+}
+
+void server_keep(struct server *s, struct h1_client *client, uint64_t most, uint64_t idle_time_ns)
+{
+    struct loop *loop = s->group->pool->net->loop;
+
+    if (s->idle_count >= most) {
+        h1_client_close(client);
+        return;
+    }
+    s->idle_time_ns = idle_time_ns;
+    client->idle_since_ns = loop_now(loop);
+    list_prepend(&s->idle, &client->idle_link);
+    s->idle_count++;
+    if (!timer_is_set(&s->idle_timer))
+        loop_timer_set(loop, &s->idle_timer, client->idle_since_ns + idle_time_ns);
+}

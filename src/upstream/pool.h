@@ -1,0 +1,49 @@
+/* pool.h: the servers that one thread knows, and the connections to them that wait for their next request.
+ *
+ *     struct pool --by name--> struct group (an upstream) --by address--> struct server --> idle connections
+ *
+ * Groups and servers belong to identities (name, address), not to a snapshot, so that a reload keeps their connections.
+ * Balancing and health look at groups and servers; today servers take turns. */
+#ifndef UPSTREAM_POOL_H
+#define UPSTREAM_POOL_H
+
+#include "base/address.h"
+#include "net/net.h"
+
+struct h1_client;
+
+struct server {
+    struct list link;            /* in its group */
+    struct group *group;
+    struct address address;
+    struct list idle;            /* of struct h1_client, the most recently used first */
+    unsigned idle_count;
+    struct timer idle_timer;     /* when the oldest has been idle for long enough */
+    uint64_t idle_time_ns;
+};
+
+struct group {
+    struct list link;            /* in the pool */
+    struct pool *pool;
+    struct list servers;
+    size_t turn;                 /* whose turn it is */
+    char name[];                 /* terminated */
+};
+
+struct pool {
+    struct net *net;
+    struct list groups;
+};
+
+void pool_init(struct pool *p, struct net *net);
+/* Closes what is idle; connections in use must have ended. */
+void pool_clear(struct pool *p);
+/* The one of that identity, made when it is new. NULL: memory. */
+struct group *pool_group(struct pool *p, struct bytes name);
+struct server *group_server(struct group *g, const struct address *address);
+/* Takes the most recently used idle connection, or NULL. */
+struct h1_client *server_take_idle(struct server *s);
+/* Keeps a connection for the next request, or closes it where there are enough already. */
+void server_keep(struct server *s, struct h1_client *client, uint64_t most, uint64_t idle_time_ns);
+
+#endif
