@@ -51,8 +51,8 @@ static inline void list_remove(struct list *link)
 #define LIST_FIRST(list, type, member) CONTAINER_OF((list)->next, type, member)
 #define LIST_LAST(list, type, member)  CONTAINER_OF((list)->previous, type, member)
 /* Walks the links; the current one may be removed (or freed) by the body. */
-#define LIST_EACH(list, link) \
-    for (struct list *link = (list)->next, *link##_next = link->next; link != (list); \
+#define LIST_EACH(head, link) \
+    for (struct list *link = (head)->next, *link##_next = link->next; link != (head); \
          link = link##_next, link##_next = link->next)
 
 #endif

@@ -101,7 +101,7 @@ static void on_event(struct connection *connection)
         h1_client_close(c);
 }
 
-struct h1_client *h1_client_connect(struct server *s, int *ret_error)
+struct h1_client *h1_client_connect(struct backend *s, int *ret_error)
 {
     struct h1_client *c;
     int fd = socket_connect(&s->address);
@@ -124,7 +124,7 @@ struct h1_client *h1_client_connect(struct server *s, int *ret_error)
     c->wire.connection->on_event = on_event;
     c->wire.connection->owner = c;
     c->stream.ops = &ops;
-    c->server = s;
+    c->backend = s;
     list_init(&c->idle_link);
     return c;
 }
@@ -177,7 +177,7 @@ void h1_client_release(struct h1_client *c, uint64_t pool_most, uint64_t pool_id
     c->trailers = NULL;
     c->reused = true;
     connection_settle(connection);
-    server_keep(c->server, c, pool_most, pool_idle_ns);
+    backend_keep(c->backend, c, pool_most, pool_idle_ns);
 }
 
 void h1_client_close(struct h1_client *c)
@@ -186,7 +186,7 @@ void h1_client_close(struct h1_client *c)
         return;
     if (!list_is_empty(&c->idle_link)) {
         list_remove(&c->idle_link);
-        c->server->idle_count--;
+        c->backend->idle_count--;
     }
     connection_close(c->wire.connection, !c->wire.in_ended);
     free(c);

@@ -2,7 +2,7 @@
  *
  *     h1_client_connect() --> h1_client_begin() --> stream: head, content, end / head, content, end
  *          ^                                             |
- *          '------------ server_take_idle() <-- h1_client_release()
+ *          '------------ backend_take_idle() <-- h1_client_release()
  *
  * on_event of the exchange is called whenever something may be possible: connected, readable, writable, ended.
  * An idle connection on which anything arrives, be it its end, closes itself. */
@@ -15,7 +15,7 @@
 struct h1_client {
     struct stream stream;
     struct h1_wire wire;
-    struct server *server;
+    struct backend *backend;
     struct list idle_link;
     uint64_t idle_since_ns;
     void (*on_event)(struct h1_client *c, void *user); /* NULL while idle */
@@ -32,7 +32,7 @@ struct h1_client {
 };
 
 /* Starts to connect. Returns NULL with -E_CONNECT, -E_LIMIT, ... in ret_error. */
-struct h1_client *h1_client_connect(struct server *s, int *ret_error);
+struct h1_client *h1_client_connect(struct backend *s, int *ret_error);
 /* A request begins on this connection. arena, for trailers, outlives the exchange. */
 void h1_client_begin(struct h1_client *c, struct arena *arena, enum http_method method, const struct h1_limits *limits,
                      void (*on_event)(struct h1_client *c, void *user), void *user);

@@ -10,10 +10,10 @@ void pool_init(struct pool *p, struct net *net)
     list_init(&p->groups);
 }
 
-static void server_free(struct server *s)
+static void backend_free(struct backend *s)
 {
     while (!list_is_empty(&s->idle))
-        h1_client_close(server_take_idle(s));
+        h1_client_close(backend_take_idle(s));
     loop_timer_stop(s->group->pool->net->loop, &s->idle_timer);
     list_remove(&s->link);
     free(s);
@@ -23,8 +23,8 @@ void pool_clear(struct pool *p)
 {
     LIST_EACH (&p->groups, link) {
         struct group *g = CONTAINER_OF(link, struct group, link);
-        LIST_EACH (&g->servers, server)
-            server_free(CONTAINER_OF(server, struct server, link));
+        LIST_EACH (&g->backends, member)
+            backend_free(CONTAINER_OF(member, struct backend, link));
         list_remove(&g->link);
         free(g);
     }
@@ -43,7 +43,7 @@ struct group *pool_group(struct pool *p, struct bytes name)
     if (!g)
         return NULL;
     g->pool = p;
-    list_init(&g->servers);
+    list_init(&g->backends);
     memcpy(g->name, name.at, name.size);
     list_append(&p->groups, &g->link);
     return g;
@@ -52,7 +52,7 @@ struct group *pool_group(struct pool *p, struct bytes name)
 /* Closes what has been idle for long enough: the oldest are at the end. */
 static void close_oldest(struct timer *t)
 {
-    struct server *s = CONTAINER_OF(t, struct server, idle_timer);
+    struct backend *s = CONTAINER_OF(t, struct backend, idle_timer);
     struct loop *loop = s->group->pool->net->loop;
 
     while (!list_is_empty(&s->idle)) {
@@ -66,12 +66,12 @@ static void close_oldest(struct timer *t)
     }
 }
 
-struct server *group_server(struct group *g, const struct address *address)
+struct backend *group_backend(struct group *g, const struct address *address)
 {
-    struct server *s;
+    struct backend *s;
 
-    LIST_EACH (&g->servers, link) {
-        s = CONTAINER_OF(link, struct server, link);
+    LIST_EACH (&g->backends, link) {
+        s = CONTAINER_OF(link, struct backend, link);
         if (address_equal(&s->address, address))
             return s;
     }
@@ -82,11 +82,11 @@ struct server *group_server(struct group *g, const struct address *address)
     s->address = *address;
     list_init(&s->idle);
     timer_init(&s->idle_timer, close_oldest);
-    list_append(&g->servers, &s->link);
+    list_append(&g->backends, &s->link);
     return s;
 }
 
-struct h1_client *server_take_idle(struct server *s)
+struct h1_client *backend_take_idle(struct backend *s)
 {
     struct h1_client *client;
 
@@ -98,7 +98,7 @@ struct h1_client *server_take_idle(struct server *s)
     return client;
 }
 
-void server_keep(struct server *s, struct h1_client *client, uint64_t most, uint64_t idle_time_ns)
+void backend_keep(struct backend *s, struct h1_client *client, uint64_t most, uint64_t idle_time_ns)
 {
     struct loop *loop = s->group->pool->net->loop;
 

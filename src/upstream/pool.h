@@ -1,8 +1,8 @@
 /* pool.h: the servers that one thread knows, and the connections to them that wait for their next request.
  *
- *     struct pool --by name--> struct group (an upstream) --by address--> struct server --> idle connections
+ *     struct pool --by name--> struct group (an upstream) --by address--> struct backend (a server) --> idle connections
  *
- * Groups and servers belong to identities (name, address), not to a snapshot, so that a reload keeps their connections.
+ * Groups and backends belong to identities (name, address), not to a snapshot, so that a reload keeps their connections.
  * Balancing and health look at groups and servers; today servers take turns. */
 #ifndef UPSTREAM_POOL_H
 #define UPSTREAM_POOL_H
@@ -12,7 +12,7 @@
 
 struct h1_client;
 
-struct server {
+struct backend {
     struct list link;            /* in its group */
     struct group *group;
     struct address address;
@@ -25,7 +25,7 @@ struct server {
 struct group {
     struct list link;            /* in the pool */
     struct pool *pool;
-    struct list servers;
+    struct list backends;
     size_t turn;                 /* whose turn it is */
     char name[];                 /* terminated */
 };
@@ -40,10 +40,10 @@ void pool_init(struct pool *p, struct net *net);
 void pool_clear(struct pool *p);
 /* The one of that identity, made when it is new. NULL: memory. */
 struct group *pool_group(struct pool *p, struct bytes name);
-struct server *group_server(struct group *g, const struct address *address);
+struct backend *group_backend(struct group *g, const struct address *address);
 /* Takes the most recently used idle connection, or NULL. */
-struct h1_client *server_take_idle(struct server *s);
+struct h1_client *backend_take_idle(struct backend *s);
 /* Keeps a connection for the next request, or closes it where there are enough already. */
-void server_keep(struct server *s, struct h1_client *client, uint64_t most, uint64_t idle_time_ns);
+void backend_keep(struct backend *s, struct h1_client *client, uint64_t most, uint64_t idle_time_ns);
 
 #endif
