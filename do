@@ -199,7 +199,7 @@ Signed-By: $keyring
 TEXT
         # An incomplete update is an error here: it could hide a security update.
         if $apt update -o APT::Update::Error-Mode=any &&
-            (cd "$work/package" && $apt download "libssl-dev/$openssl_release*"); then
+            (cd "$work/package" && $apt download libssl-dev); then
             found=yes
             break
         fi
@@ -268,10 +268,16 @@ build()
     options="$cc $($cc --version | head -n 1) $*"
     if [ ! -e "$dir/build.ninja" ] || [ "$(cat "$dir/options" 2>/dev/null)" != "$options" ]; then
         rm -rf "$dir"
-        CC=$cc meson setup "$dir" "$@" >&2
+        mkdir -p build
+        if ! CC=$cc meson setup "$dir" "$@" >"$dir.log" 2>&1; then
+            cat "$dir.log" >&2
+            die "meson could not set up $dir"
+        fi
+        mv "$dir.log" "$dir/setup.log"
         echo "$options" >"$dir/options"
     fi
-    ninja -C "$dir" >&2
+    say "building $dir"
+    ninja --quiet -C "$dir" >&2 || die "$dir does not build"
 }
 
 # ---- the other words ----
