@@ -3,6 +3,7 @@
 #
 # POSIX shell and Debian's base system are all it needs: what else a word wants, `./do deps` installs from Debian.
 # Each word installs what it lacks first, so that on a fresh machine any word works as the first one.
+# shellcheck disable=SC2016,SC2086,SC1091 # lists of packages are split on purpose, some text is for another program
 set -eu
 cd "$(dirname "$0")"
 here=$PWD
@@ -11,7 +12,7 @@ here=$PWD
 build_packages="gcc libc6-dev pkgconf meson ninja-build libssl-dev libfyaml-dev zlib1g-dev libzstd-dev"
 test_packages="libcmocka-dev clang libclang-rt-dev llvm python3 python3-pytest python3-pytest-timeout python3-yaml python3-cryptography
     openssl ca-certificates curl gnutls-bin nginx haproxy wrk nghttp2-client strace procps"
-lint_packages="clang-format clang-tidy cppcheck gcovr"
+lint_packages="clang-format clang-tidy cppcheck gcovr shellcheck"
 bench_packages="python3 openssl nginx haproxy nghttp2-client util-linux"
 
 # Where the private OpenSSL lives. It is outside the tree, so that every clone on a machine shares it.
@@ -42,7 +43,7 @@ usage: ./do WORD [ARGUMENT...]
   bench [--quick] [ARGUMENT...]
                        compare with nginx and haproxy: CPU time per operation
   format               lay out the .c files with clang-format
-  lint                 layers and limits, clang-format, clang-tidy, cppcheck
+  lint                 layers and limits, clang-format, clang-tidy, cppcheck, shellcheck
   install              install under PREFIX (default /usr/local), DESTDIR respected
 
 environment
@@ -123,7 +124,6 @@ deps()
     esac
     missing=$(missing_packages "$@" | sort -u)
     if [ -n "$missing" ]; then
-        # shellcheck disable=SC2086
         install_packages $missing
         still=$(missing_packages $missing)
         [ -z "$still" ] || die "still missing: $still"
@@ -284,9 +284,9 @@ build()
 
 test_word()
 {
-    group=test full=no
+    group="test"
     for argument in "$@"; do
-        if [ "$argument" = --full ]; then group=lint full=yes; fi
+        case $argument in --full | lint) group=lint ;; esac
     done
     deps $group
     exec /usr/bin/python3 scripts/run-tests "$@"
