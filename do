@@ -93,10 +93,8 @@ install_packages()
         policy=/usr/sbin/policy-rc.d
         restore()
         {
-            if grep -qs "made by Unlade" "$policy"; then
-                rm -f "$policy"
-                if [ -e "$policy.before-unlade" ]; then mv "$policy.before-unlade" "$policy"; fi
-            fi
+            if grep -qs "made by Unlade" "$policy"; then rm "$policy"; fi
+            if [ -e "$policy.before-unlade" ] && [ ! -e "$policy" ]; then mv "$policy.before-unlade" "$policy"; fi
         }
         restore # what an earlier run left when it was killed
         trap restore EXIT
@@ -106,9 +104,12 @@ install_packages()
         chmod 755 "$policy"
 
         export DEBIAN_FRONTEND=noninteractive
-        set -- -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 install "$@"
         apt-get -q -o Acquire::Retries=3 update || echo "do: apt-get update had errors; trying all the same" >&2
-        apt-get "$@" </dev/null
+        apt-get -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 install "$@" </dev/null
+        # What came for tests must not begin to serve at the next boot.
+        for service in nginx haproxy; do
+            case " $* " in *" $service "*) systemctl -q disable $service 2>/dev/null || true ;; esac
+        done
     ' sh "$@" >&2 || die "could not install: $*"
 }
 
