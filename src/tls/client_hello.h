@@ -11,7 +11,10 @@
 #include "base/error.h"
 #include "base/hostname.h"
 
-enum { CLIENT_HELLO_MOST = 16384 }; /* bytes of the message; what needs more is refused */
+enum {
+    CLIENT_HELLO_MOST = 16384,      /* bytes of the message; what needs more is refused */
+    CLIENT_HELLO_WIRE_MOST = 65536, /* bytes in which it must have come, so that records of one byte have an end too */
+};
 
 struct client_hello {
     struct bytes message;               /* handshake header and body, joined from its records; in the arena or `in` */
@@ -20,7 +23,8 @@ struct client_hello {
     struct bytes random;                /* 32 bytes */
     struct bytes session_id;            /* 0..32 bytes */
     struct bytes cipher_suites;         /* pairs of bytes, big-endian */
-    bool has_server_name;
+    struct bytes server_name_wire;      /* as sent, printable ASCII, for the log; empty when absent */
+    bool has_server_name;               /* false also for what is no DNS name, such as an address: treated as no name */
     struct hostname server_name;        /* canonical; only when has_server_name */
     struct bytes alpn;                  /* ProtocolNameList's content: length-prefixed names; empty when absent */
     struct bytes supported_versions;    /* pairs; empty when absent (then legacy_version counts) */
@@ -32,9 +36,11 @@ struct client_hello {
 };
 
 /* in: all bytes received so far. arena: takes the joined message when it came in several records.
+ * Strict where two readers could differ: exact lengths at every level, no extension twice, one server name, no empty
+ * record, nothing behind the message in its last record. What it does not know (GREASE among it) it ignores.
  * Returns 0, -E_AGAIN (more bytes needed), -E_NOT_TLS (not even a record header of TLS; `in` may be plain HTTP),
  * or -E_TLS with ret_alert set to the alert that the fault deserves (decode_error, unexpected_message, record_overflow,
- * illegal_parameter); -E_MEMORY. */
+ * illegal_parameter, protocol_version); -E_MEMORY. ret_hello is written only with 0. */
 int client_hello_read(struct bytes in, struct arena *arena, struct client_hello *ret_hello, uint8_t *ret_alert) MUST_USE;
 
 bool client_hello_offers_version(const struct client_hello *h, uint16_t version); /* 0x0303, 0x0304 */

@@ -2,11 +2,13 @@
  * `tls` map; a listener or host names one, and `default` applies where none is named.
  *
  * The profiles follow Mozilla's "Server Side TLS" guideline, version 5.7, with these differences: TLS 1.0 and 1.1 are
- * never spoken; AES-128-GCM comes before AES-256-GCM unless asked otherwise; X25519MLKEM768 comes first where the
- * library has it. */
+ * never spoken, so that `old` adds TLS 1.2's CBC and RSA key exchange suites and no more (no 3DES); the server's order
+ * counts, with AES-128-GCM before AES-256-GCM unless asked otherwise, and ChaCha20 where the client puts it first;
+ * X25519MLKEM768 comes first where the library has it. */
 #ifndef TLS_POLICY_H
 #define TLS_POLICY_H
 
+#include "base/error.h"
 #include "base/option.h"
 
 enum tls_profile { TLS_PROFILE_MODERN, TLS_PROFILE_INTERMEDIATE, TLS_PROFILE_OLD };
@@ -23,9 +25,9 @@ struct tls_policy_options {
     int profile;                /* enum tls_profile */
     int versions_least;         /* 0: the profile's; else 0x0303 or 0x0304 */
     int versions_most;
-    const char *suites_1_3;     /* NULL: the profile's; else OpenSSL's names joined with ':' */
+    const char *suites_1_3;     /* NULL: the profile's; else names, IANA's or OpenSSL's, joined with ':', ',' or spaces */
     const char *suites_1_2;
-    const char *groups;         /* NULL: automatic */
+    const char *groups;         /* NULL: automatic; else names, joined likewise */
     bool prefer_aes_256;
     bool strict_sni;            /* an unmatched or missing name gets unrecognized_name instead of the default certificate */
     bool tickets;
@@ -38,5 +40,21 @@ struct tls_tickets_options {
 
 extern const struct option_table tls_policy_options;
 extern const struct option_table tls_tickets_options;
+
+/* What a policy comes to, in the library's words. */
+struct tls_policy {
+    uint16_t versions_least, versions_most; /* 0x0303 or 0x0304, least <= most */
+    char suites_1_3[160];                   /* OpenSSL's names joined with ':' */
+    char suites_1_2[1024];                  /* empty where TLS 1.2 is not spoken */
+    char groups[192];                       /* likewise; empty: automatic */
+};
+
+enum { TLS_POLICY_WHY = 256 }; /* bytes: room for every sentence of tls_policy_resolve */
+
+/* Fills in what the profile says and checks what the operator wrote. Pure: whether the library has all of it turns out
+ * when a context is made. Returns 0, or -E_CONFIG with a sentence in why ("unknown cipher suite \"AES\"; the known
+ * ones are …"). */
+int tls_policy_resolve(const struct tls_policy_options *options, struct tls_policy *ret_policy,
+                       char why[TLS_POLICY_WHY]) MUST_USE;
 
 #endif

@@ -56,7 +56,7 @@ int tls_session_open(struct tls_session *s, struct bytes *in, uint8_t *plain, si
 /* Seals all of plain (up to TLS_SEAL_MOST bytes a call) as records into out, which must have
  * tls_sealed_size(plain.size) bytes of room. Returns 0 or -E_CRYPTO. */
 int tls_session_seal(struct tls_session *s, struct bytes plain, struct buffer *out) MUST_USE;
-enum { TLS_RECORD_PLAIN = 16384, TLS_RECORD_OVERHEAD = 256 };
+enum { TLS_RECORD_PLAIN = 16384, TLS_RECORD_OVERHEAD = 256, TLS_SEAL_MOST = 1 << 20 };
 static inline size_t tls_sealed_size(size_t plain_bytes)
 {
     return plain_bytes + (plain_bytes / TLS_RECORD_PLAIN + 1) * TLS_RECORD_OVERHEAD;

@@ -1,0 +1,350 @@
+/* client_hello.c: in two steps: the message is found in its records, then its body is read. */
+#include "tls/client_hello.h"
+
+#include "base/check.h"
+
+enum {
+    RECORD_HEADER = 5,
+    RECORD_MOST = 16384, /* bytes of a TLSPlaintext's fragment, RFC 8446 5.1 */
+    HANDSHAKE_HEADER = 4,
+
+    CONTENT_CHANGE_CIPHER_SPEC = 20,
+    CONTENT_ALERT = 21,
+    CONTENT_HANDSHAKE = 22,
+    CONTENT_APPLICATION_DATA = 23,
+    HANDSHAKE_CLIENT_HELLO = 1,
+};
+
+enum { /* RFC 8446 4.2 and IANA's registry */
+    EXTENSION_SERVER_NAME = 0,
+    EXTENSION_STATUS_REQUEST = 5,
+    EXTENSION_SUPPORTED_GROUPS = 10,
+    EXTENSION_SIGNATURE_ALGORITHMS = 13,
+    EXTENSION_ALPN = 16,
+    EXTENSION_PRE_SHARED_KEY = 41,
+    EXTENSION_EARLY_DATA = 42,
+    EXTENSION_SUPPORTED_VERSIONS = 43,
+    EXTENSION_SIGNATURE_ALGORITHMS_CERT = 50,
+    EXTENSION_KEY_SHARE = 51,
+};
+
+static int refuse(uint8_t alert, uint8_t *ret_alert)
+{
+    *ret_alert = alert;
+    return -E_TLS;
+}
+
+/* ---- The message in its records ---- */
+
+/* Walks over the records of `in`, as far as they are there. */
+struct record_walk {
+    struct bytes in;
+    size_t at; /* where the next record starts */
+};
+
+/* Whether what arrived may be TLS at all, told from as few bytes as there are. */
+static int check_first_record(struct bytes in, uint8_t *ret_alert)
+{
+    uint8_t type = in.at[0];
+
+    if (type < CONTENT_CHANGE_CIPHER_SPEC || type > CONTENT_APPLICATION_DATA)
+        return -E_NOT_TLS; /* plain HTTP, SSLv2's hello, anything */
+    if (in.size > 1 && in.at[1] != 3)
+        return -E_NOT_TLS;
+    return type == CONTENT_HANDSHAKE ? 0 : refuse(ALERT_UNEXPECTED_MESSAGE, ret_alert);
+}
+
+/* The next record's fragment, or what of it has arrived (then ret_complete is false). -E_AGAIN: not even its header. */
+static int next_fragment(struct record_walk *walk, struct bytes *ret_fragment, bool *ret_complete, uint8_t *ret_alert)
+{
+    struct bytes rest = bytes_from(walk->in, walk->at);
+    size_t length;
+
+    if (rest.size && rest.at[0] != CONTENT_HANDSHAKE) /* RFC 8446 5.1: nothing may come between */
+        return refuse(ALERT_UNEXPECTED_MESSAGE, ret_alert);
+    if (rest.size < RECORD_HEADER)
+        return -E_AGAIN;
+    if (rest.at[1] != 3) /* the minor version is to be ignored */
+        return refuse(ALERT_PROTOCOL_VERSION, ret_alert);
+    length = (size_t)rest.at[3] << 8 | rest.at[4];
+    if (length == 0) /* RFC 8446 5.1: no zero-length fragments of handshake messages */
+        return refuse(ALERT_UNEXPECTED_MESSAGE, ret_alert);
+    if (length > RECORD_MOST)
+        return refuse(ALERT_RECORD_OVERFLOW, ret_alert);
+    *ret_fragment = bytes_part(rest, RECORD_HEADER, length);
+    *ret_complete = ret_fragment->size == length;
+    walk->at += RECORD_HEADER + ret_fragment->size;
+    return 0;
+}
+
+/* Reads the handshake header across fragments: ret_total becomes the message's size once four bytes are there. */
+static int take_handshake_header(uint8_t header[HANDSHAKE_HEADER], size_t have, struct bytes fragment, size_t *ret_total,
+                                 uint8_t *ret_alert)
+{
+    for (size_t i = 0; i < fragment.size && have < HANDSHAKE_HEADER; i++)
+        header[have++] = fragment.at[i];
+    if (header[0] != HANDSHAKE_CLIENT_HELLO)
+        return refuse(ALERT_UNEXPECTED_MESSAGE, ret_alert);
+    if (have < HANDSHAKE_HEADER)
+        return 0;
+    *ret_total = HANDSHAKE_HEADER + ((size_t)header[1] << 16 | (size_t)header[2] << 8 | header[3]);
+    return *ret_total > CLIENT_HELLO_MOST ? refuse(ALERT_DECODE_ERROR, ret_alert) : 0;
+}
+
+/* Copies the fragments behind each other. They were all checked before. */
+static int join(struct bytes wire, size_t total, struct arena *arena, struct bytes *ret_message)
+{
+    uint8_t *message = arena_alloc(arena, total), *at = message;
+
+    if (!message)
+        return -E_MEMORY;
+    while (wire.size) {
+        size_t length = (size_t)wire.at[3] << 8 | wire.at[4];
+        struct bytes fragment = bytes_part(wire, RECORD_HEADER, length);
+
+        CHECK(fragment.size <= (size_t)(message + total - at));
+        memcpy(at, fragment.at, fragment.size);
+        at += fragment.size;
+        wire = bytes_from(wire, RECORD_HEADER + length);
+    }
+    *ret_message = bytes_of(message, total);
+    return 0;
+}
+
+static int find_message(struct bytes in, struct arena *arena, struct bytes *ret_message, size_t *ret_wire_bytes,
+                        uint8_t *ret_alert)
+{
+    struct record_walk walk = { .in = in };
+    uint8_t header[HANDSHAKE_HEADER] = { 0 };
+    size_t have = 0, total = 0;
+    int error = in.size ? check_first_record(in, ret_alert) : -E_AGAIN;
+
+    while (!error) {
+        struct bytes fragment;
+        bool complete;
+
+        if (total && have == total)
+            break;
+        error = next_fragment(&walk, &fragment, &complete, ret_alert);
+        if (error)
+            break;
+        if (have < HANDSHAKE_HEADER && fragment.size)
+            error = take_handshake_header(header, have, fragment, &total, ret_alert);
+        have += fragment.size;
+        /* A ClientHello ends with its record, since keys may change behind it (RFC 8446 5.1). */
+        if (!error && total && have > total)
+            error = refuse(ALERT_UNEXPECTED_MESSAGE, ret_alert);
+        if (!error && !complete)
+            error = -E_AGAIN;
+    }
+    if (error == -E_AGAIN && in.size >= CLIENT_HELLO_WIRE_MOST)
+        return refuse(ALERT_DECODE_ERROR, ret_alert);
+    if (error)
+        return error;
+    *ret_wire_bytes = walk.at;
+    if (walk.at == RECORD_HEADER + total) {
+        *ret_message = bytes_part(in, RECORD_HEADER, total);
+        return 0;
+    }
+    return join(bytes_part(in, 0, walk.at), total, arena, ret_message);
+}
+
+/* ---- The body ---- */
+
+/* A whole extension that is one vector of pairs of bytes, at least one. */
+static int read_pairs(struct cursor *extension, int length_bytes, struct bytes *ret_pairs, uint8_t *ret_alert)
+{
+    struct cursor list = cursor_vector(extension, length_bytes);
+
+    if (list.failed || cursor_left(extension) || cursor_left(&list) < 2 || cursor_left(&list) % 2)
+        return refuse(ALERT_DECODE_ERROR, ret_alert);
+    *ret_pairs = bytes_of(list.at, cursor_left(&list));
+    return 0;
+}
+
+/* RFC 6066 3. One name of the one type that there is. A name that no host can have (an address, say) is treated as no
+ * name: RFC 6066 forbids it, yet clients send it. Bytes outside of ASCII's printable ones are an attack or a bug. */
+static int read_server_name(struct cursor *extension, struct client_hello *h, uint8_t *ret_alert)
+{
+    struct cursor list = cursor_vector(extension, 2);
+    uint8_t type = cursor_u8(&list);
+    struct cursor name = cursor_vector(&list, 2);
+    struct bytes wire = bytes_of(name.at, cursor_left(&name));
+
+    if (list.failed || name.failed || cursor_left(extension) || wire.size == 0)
+        return refuse(ALERT_DECODE_ERROR, ret_alert);
+    if (type != 0 || cursor_left(&list))
+        return refuse(ALERT_ILLEGAL_PARAMETER, ret_alert);
+    for (size_t i = 0; i < wire.size; i++)
+        if (wire.at[i] <= ' ' || wire.at[i] > '~')
+            return refuse(ALERT_ILLEGAL_PARAMETER, ret_alert);
+    h->server_name_wire = wire;
+    h->has_server_name = hostname_parse(wire, &h->server_name) == 0 && !h->server_name.is_address;
+    return 0;
+}
+
+/* RFC 7301 3.1: names of 1 to 255 bytes, at least one. */
+static int read_alpn(struct cursor *extension, struct client_hello *h, uint8_t *ret_alert)
+{
+    struct cursor list = cursor_vector(extension, 2), names = list;
+
+    if (list.failed || cursor_left(extension) || cursor_left(&list) == 0)
+        return refuse(ALERT_DECODE_ERROR, ret_alert);
+    while (cursor_left(&names)) {
+        struct cursor name = cursor_vector(&names, 1);
+        if (name.failed || cursor_left(&name) == 0)
+            return refuse(ALERT_DECODE_ERROR, ret_alert);
+    }
+    h->alpn = bytes_of(list.at, cursor_left(&list));
+    return 0;
+}
+
+/* RFC 8446 4.2.8: entries of a group and its share; none at all asks for a HelloRetryRequest. */
+static int read_key_shares(struct cursor *extension, struct client_hello *h, uint8_t *ret_alert)
+{
+    struct cursor list = cursor_vector(extension, 2), entries = list;
+
+    if (list.failed || cursor_left(extension))
+        return refuse(ALERT_DECODE_ERROR, ret_alert);
+    while (cursor_left(&entries)) {
+        (void)cursor_u16(&entries);
+        struct cursor share = cursor_vector(&entries, 2);
+        if (share.failed || cursor_left(&share) == 0)
+            return refuse(ALERT_DECODE_ERROR, ret_alert);
+    }
+    h->key_shares = bytes_of(list.at, cursor_left(&list));
+    return 0;
+}
+
+static int read_extension(uint16_t type, struct cursor content, struct client_hello *h, uint8_t *ret_alert)
+{
+    switch (type) {
+    case EXTENSION_SERVER_NAME:
+        return read_server_name(&content, h, ret_alert);
+    case EXTENSION_ALPN:
+        return read_alpn(&content, h, ret_alert);
+    case EXTENSION_SUPPORTED_VERSIONS:
+        return read_pairs(&content, 1, &h->supported_versions, ret_alert);
+    case EXTENSION_SUPPORTED_GROUPS:
+        return read_pairs(&content, 2, &h->supported_groups, ret_alert);
+    case EXTENSION_SIGNATURE_ALGORITHMS:
+        return read_pairs(&content, 2, &h->signature_algorithms, ret_alert);
+    case EXTENSION_SIGNATURE_ALGORITHMS_CERT:
+        return read_pairs(&content, 2, &h->signature_algorithms_cert, ret_alert);
+    case EXTENSION_KEY_SHARE:
+        return read_key_shares(&content, h, ret_alert);
+    case EXTENSION_STATUS_REQUEST:
+        h->has_status_request = true;
+        return 0;
+    case EXTENSION_EARLY_DATA:
+        h->has_early_data = true;
+        return cursor_left(&content) ? refuse(ALERT_DECODE_ERROR, ret_alert) : 0;
+    case EXTENSION_PRE_SHARED_KEY:
+        h->has_pre_shared_key = true;
+        return 0;
+    default: /* GREASE (RFC 8701) among them */
+        return 0;
+    }
+}
+
+static int read_extensions(struct cursor *list, struct client_hello *h, uint8_t *ret_alert)
+{
+    uint8_t seen[65536 / 8] = { 0 };
+
+    while (cursor_left(list)) {
+        uint16_t type = cursor_u16(list);
+        struct cursor content = cursor_vector(list, 2);
+        int error;
+
+        if (list->failed || content.failed)
+            return refuse(ALERT_DECODE_ERROR, ret_alert);
+        if (h->has_pre_shared_key) /* RFC 8446 4.2.11: it MUST be the last extension */
+            return refuse(ALERT_ILLEGAL_PARAMETER, ret_alert);
+        if (seen[type / 8] & 1 << type % 8) /* RFC 8446 4.2: not more than one of a type */
+            return refuse(ALERT_ILLEGAL_PARAMETER, ret_alert);
+        seen[type / 8] |= (uint8_t)(1 << type % 8);
+        error = read_extension(type, content, h, ret_alert);
+        if (error)
+            return error;
+    }
+    return 0;
+}
+
+static bool contains_zero(struct bytes b)
+{
+    return bytes_find(b, 0) < b.size;
+}
+
+static int read_body(struct cursor body, struct client_hello *h, uint8_t *ret_alert)
+{
+    h->legacy_version = cursor_u16(&body);
+    h->random = cursor_bytes(&body, 32);
+    struct cursor session_id = cursor_vector(&body, 1);
+    struct cursor suites = cursor_vector(&body, 2);
+    struct cursor compressions = cursor_vector(&body, 1);
+    int error = 0;
+
+    h->session_id = bytes_of(session_id.at, cursor_left(&session_id));
+    h->cipher_suites = bytes_of(suites.at, cursor_left(&suites));
+    if (body.failed || h->session_id.size > 32 || h->cipher_suites.size < 2 || h->cipher_suites.size % 2)
+        return refuse(ALERT_DECODE_ERROR, ret_alert);
+    if (cursor_left(&body)) {
+        struct cursor extensions = cursor_vector(&body, 2);
+        if (body.failed || cursor_left(&body))
+            return refuse(ALERT_DECODE_ERROR, ret_alert);
+        error = read_extensions(&extensions, h, ret_alert);
+    }
+    if (error)
+        return error;
+    if (h->legacy_version >> 8 != 3)
+        return refuse(ALERT_PROTOCOL_VERSION, ret_alert);
+    /* "null" must be among the compression methods, and in TLS 1.3 alone (RFC 5246 7.4.1.2, RFC 8446 4.1.2). */
+    struct bytes methods = bytes_of(compressions.at, cursor_left(&compressions));
+    if (!contains_zero(methods) || (client_hello_offers_version(h, 0x0304) && methods.size != 1))
+        return refuse(methods.size ? ALERT_ILLEGAL_PARAMETER : ALERT_DECODE_ERROR, ret_alert);
+    return 0;
+}
+
+int client_hello_read(struct bytes in, struct arena *arena, struct client_hello *ret_hello, uint8_t *ret_alert)
+{
+    struct client_hello hello = { 0 };
+    int error = find_message(in, arena, &hello.message, &hello.wire_bytes, ret_alert);
+
+    if (!error)
+        error = read_body(cursor_of(bytes_from(hello.message, HANDSHAKE_HEADER)), &hello, ret_alert);
+    if (!error)
+        *ret_hello = hello;
+    return error;
+}
+
+/* ---- What it offers ---- */
+
+static bool pairs_contain(struct bytes pairs, uint16_t value)
+{
+    for (size_t i = 0; i + 1 < pairs.size; i += 2)
+        if ((pairs.at[i] << 8 | pairs.at[i + 1]) == value)
+            return true;
+    return false;
+}
+
+bool client_hello_offers_version(const struct client_hello *h, uint16_t version)
+{
+    if (h->supported_versions.size)
+        return pairs_contain(h->supported_versions, version);
+    return version <= 0x0303 && h->legacy_version >= version;
+}
+
+bool client_hello_offers_suite(const struct client_hello *h, uint16_t suite)
+{
+    return pairs_contain(h->cipher_suites, suite);
+}
+
+bool client_hello_offers_signature(const struct client_hello *h, uint16_t scheme)
+{
+    return pairs_contain(h->signature_algorithms, scheme);
+}
+
+bool client_hello_offers_group(const struct client_hello *h, uint16_t group)
+{
+    return pairs_contain(h->supported_groups, group);
+}

@@ -1,0 +1,47 @@
+/* facts.c: what was negotiated, in the words of IANA's registries. */
+#include "tls/openssl.h"
+
+#include <strings.h>
+
+/* OpenSSL's names of groups differ between releases; these do not. */
+static const char *group_name(SSL *ssl)
+{
+    static const char *const names[][2] = {
+        { "X25519MLKEM768", "X25519MLKEM768" },
+        { "SecP256r1MLKEM768", "SecP256r1MLKEM768" },
+        { "SecP384r1MLKEM1024", "SecP384r1MLKEM1024" },
+        { "X25519", "X25519" },
+        { "secp256r1", "P-256" },
+        { "prime256v1", "P-256" },
+        { "secp384r1", "P-384" },
+        { "secp521r1", "P-521" },
+        { "X448", "X448" },
+        { "ffdhe2048", "ffdhe2048" },
+        { "ffdhe3072", "ffdhe3072" },
+    };
+    const char *name = SSL_group_to_name(ssl, (int)SSL_get_negotiated_group(ssl));
+
+    for (size_t i = 0; name && i < sizeof names / sizeof names[0]; i++)
+        if (strcasecmp(name, names[i][0]) == 0)
+            return names[i][1];
+    return "";
+}
+
+void tls_session_facts(const struct tls_session *s, struct tls_facts *ret_facts)
+{
+    const SSL_CIPHER *cipher = SSL_get_current_cipher(s->ssl);
+    const char *suite = cipher ? SSL_CIPHER_standard_name(cipher) : NULL;
+    const unsigned char *alpn = NULL;
+    unsigned alpn_bytes = 0;
+
+    SSL_get0_alpn_selected(s->ssl, &alpn, &alpn_bytes);
+    *ret_facts = (struct tls_facts){
+        .version = (uint16_t)SSL_version(s->ssl),
+        .version_name = SSL_get_version(s->ssl),
+        .suite = suite ? suite : "",
+        .group = group_name(s->ssl),
+        .resumed = SSL_session_reused(s->ssl) == 1,
+        .alpn = bytes_of(alpn, alpn_bytes),
+        .has_client_certificate = SSL_get0_peer_certificate(s->ssl) != NULL,
+    };
+}

@@ -1,0 +1,57 @@
+/* openssl.h: what the files of the OpenSSL engine share. Nobody outside of tls/ includes this. */
+#ifndef TLS_OPENSSL_H
+#define TLS_OPENSSL_H
+
+#include <stdatomic.h>
+
+#include <openssl/bio.h>
+#include <openssl/evp.h>
+#include <openssl/ssl.h>
+
+#include "tls/session.h"
+#include "tls/tickets.h"
+
+/* One (policy, certificate, ALPN list): everything that its connections have in common. Immutable, counted. */
+struct tls_context {
+    SSL_CTX *ssl_ctx;
+    atomic_uint references;
+    bool tickets;
+    bool asks_for_certificate;
+    uint8_t *alpn; /* ours as on the wire: length-prefixed names in order of preference */
+    size_t alpn_size;
+};
+
+struct tls_session {
+    SSL *ssl;
+    struct tls_context *context;
+    struct bytes *in;           /* of the call that runs; NULL between calls */
+    struct buffer *out;
+    int ended;                  /* 0, or what every further call of open or handshake returns */
+    bool complete;              /* the handshake is */
+    bool peer_closed;           /* its close_notify came */
+    bool finished;              /* ours was written */
+    bool alert_received, alert_sent; /* a fatal one */
+    uint8_t alert;
+    struct tls_failure *failure; /* made when something fails */
+};
+
+/* The session behind an SSL object; only while one of its calls runs. */
+struct tls_session *session_of(const SSL *ssl);
+/* Library objects that are fetched once for the process; NULL when the library lacks them. Thread-safe. */
+const EVP_CIPHER *fetched_aes_256_cbc(void);
+const EVP_MD *fetched_sha256(void);
+/* The BIO that reads from a session's `in` and writes to its `out`. */
+const BIO_METHOD *session_bio_method(void);
+
+/* Writes why a peer's certificate was refused into the session's failure (X509_STORE_CTX's verify callback). */
+int session_note_verification(int ok, X509_STORE_CTX *store);
+/* Notes alerts as they pass (SSL_CTX_set_info_callback). */
+void session_note_alert(const SSL *ssl, int where, int value);
+
+/* SSL_CTX_set_tlsext_ticket_key_evp_cb: seals and opens tickets with the ring that tickets_install gave. */
+int tickets_callback(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
+                     int is_sealing);
+/* Whether there is a key to seal with. */
+bool tickets_available(void);
+
+#endif

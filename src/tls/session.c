@@ -1,0 +1,342 @@
+/* session.c: OpenSSL's SSL object as a machine over bytes. */
+#include "tls/session.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+#include "base/check.h"
+#include "tls/openssl.h"
+
+/* ---- The BIO: reads the caller's view, appends to the caller's buffer ---- */
+
+static int bio_read(BIO *bio, char *into, size_t size, size_t *ret_read)
+{
+    struct tls_session *s = BIO_get_data(bio);
+    size_t n = s->in && s->in->size < size ? s->in->size : size;
+
+    BIO_clear_retry_flags(bio);
+    if (!s->in || n == 0) {
+        BIO_set_retry_read(bio);
+        return 0;
+    }
+    memcpy(into, s->in->at, n);
+    *s->in = bytes_from(*s->in, n);
+    *ret_read = n;
+    return 1;
+}
+
+/* Takes what there is room for. Callers reserve so much that this is all; a flight that is longer goes out in parts. */
+static int bio_write(BIO *bio, const char *from, size_t size, size_t *ret_written)
+{
+    struct tls_session *s = BIO_get_data(bio);
+    size_t room = s->out ? buffer_room(s->out) : 0;
+    size_t n = room < size ? room : size;
+
+    BIO_clear_retry_flags(bio);
+    if (n == 0) {
+        BIO_set_retry_write(bio);
+        return 0;
+    }
+    memcpy(s->out->data + s->out->end, from, n);
+    buffer_commit(s->out, n);
+    *ret_written = n;
+    return 1;
+}
+
+static long bio_control(BIO *bio, int command, long number, void *pointer)
+{
+    switch (command) {
+    case BIO_CTRL_FLUSH:
+    case BIO_CTRL_PUSH:
+    case BIO_CTRL_POP:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+static BIO_METHOD *bio_method;
+
+static void make_bio_method(void)
+{
+    BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "Unlade's buffers");
+
+    if (!method)
+        return;
+    if (BIO_meth_set_read_ex(method, bio_read) != 1 || BIO_meth_set_write_ex(method, bio_write) != 1 ||
+        BIO_meth_set_ctrl(method, bio_control) != 1) {
+        BIO_meth_free(method);
+        return;
+    }
+    bio_method = method;
+}
+
+const BIO_METHOD *session_bio_method(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, make_bio_method);
+    return bio_method;
+}
+
+struct tls_session *session_of(const SSL *ssl)
+{
+    return BIO_get_data(SSL_get_rbio(ssl));
+}
+
+/* ---- Life ---- */
+
+static bool bind_tickets(SSL *ssl, struct bytes binding)
+{
+    uint8_t hash[32];
+
+    return EVP_Digest(binding.at, binding.size, hash, NULL, fetched_sha256(), NULL) == 1 &&
+           SSL_set_session_id_context(ssl, hash, sizeof hash) == 1;
+}
+
+struct tls_session *tls_session_new(struct tls_context *context, struct bytes binding)
+{
+    struct tls_session *s = calloc(1, sizeof *s);
+    BIO *bio = NULL;
+
+    if (!s)
+        return NULL;
+    s->context = tls_context_ref(context);
+    s->ssl = SSL_new(context->ssl_ctx);
+    bio = s->ssl ? BIO_new(session_bio_method()) : NULL;
+    if (!bio || !bind_tickets(s->ssl, binding)) {
+        BIO_free(bio);
+        tls_session_free(s);
+        ERR_clear_error();
+        return NULL;
+    }
+    BIO_set_data(bio, s);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(s->ssl, bio, bio);
+    SSL_set_accept_state(s->ssl);
+    if (context->tickets && !tickets_available()) {
+        SSL_set_num_tickets(s->ssl, 0);
+        SSL_set_options(s->ssl, SSL_OP_NO_TICKET);
+    }
+    return s;
+}
+
+void tls_session_free(struct tls_session *s)
+{
+    if (!s)
+        return;
+    SSL_free(s->ssl);
+    tls_context_unref(s->context);
+    free(s->failure);
+    free(s);
+}
+
+/* ---- Failures ---- */
+
+static struct tls_failure *failure_of(struct tls_session *s)
+{
+    if (!s->failure)
+        s->failure = calloc(1, sizeof *s->failure);
+    return s->failure;
+}
+
+void session_note_alert(const SSL *ssl, int where, int value)
+{
+    struct tls_session *s;
+    bool is_received = (where & SSL_CB_READ) != 0;
+    int level = value >> 8, alert = value & 0xff;
+
+    if (!(where & SSL_CB_ALERT) || (level == SSL3_AL_WARNING && alert != SSL3_AD_CLOSE_NOTIFY &&
+                                    alert != SSL_AD_NO_RENEGOTIATION))
+        return;
+    s = session_of(ssl);
+    if (alert == SSL3_AD_CLOSE_NOTIFY) {
+        s->peer_closed |= is_received;
+        return;
+    }
+    if (s->alert_received || s->alert_sent)
+        return; /* the first one tells the cause */
+    s->alert = (uint8_t)alert;
+    s->alert_received = is_received;
+    s->alert_sent = !is_received;
+}
+
+int session_note_verification(int ok, X509_STORE_CTX *store)
+{
+    const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    struct tls_failure *f = ok ? NULL : failure_of(session_of(ssl));
+    const X509 *certificate = X509_STORE_CTX_get_current_cert(store);
+    char subject[96] = "unknown";
+
+    if (!f)
+        return ok;
+    if (certificate)
+        X509_NAME_oneline(X509_get_subject_name(certificate), subject, sizeof subject);
+    snprintf(f->reason, sizeof f->reason, "%s: %s (depth %d)",
+             X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)), subject,
+             X509_STORE_CTX_get_error_depth(store));
+    return ok;
+}
+
+static int code_of(unsigned long error, const struct tls_session *s)
+{
+    int reason = ERR_GET_REASON(error);
+
+    if (s->alert_received)
+        return -E_TLS_ALERT;
+    if (reason == ERR_R_MALLOC_FAILURE)
+        return -E_MEMORY;
+    if (ERR_GET_LIB(error) == ERR_LIB_SSL &&
+        (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE || reason == SSL_R_CERTIFICATE_VERIFY_FAILED))
+        return -E_CLIENT_CERTIFICATE;
+    if (s->alert_sent && s->alert != ALERT_INTERNAL_ERROR)
+        return -E_TLS;
+    return -E_CRYPTO;
+}
+
+/* Ends the session: keeps the cause for tls_session_failure and clears the thread's error queue. */
+static int end_failed(struct tls_session *s, const char *reason)
+{
+    unsigned long error = ERR_peek_error(); /* the first one tells the cause */
+    struct tls_failure *f = failure_of(s);
+    const char *words = reason ? reason : error ? ERR_reason_error_string(error) : NULL;
+
+    s->ended = reason ? -E_TLS : code_of(error, s);
+    if (f && f->reason[0] == '\0') {
+        if (s->alert_received)
+            snprintf(f->reason, sizeof f->reason, "the client sent the alert %s", alert_name(s->alert));
+        else
+            snprintf(f->reason, sizeof f->reason, "%s", words ? words : "unknown reason");
+    }
+    ERR_clear_error();
+    return s->ended;
+}
+
+void tls_session_failure(const struct tls_session *s, struct tls_failure *ret_failure)
+{
+    struct tls_failure failure = { 0 };
+
+    if (s->failure)
+        failure = *s->failure;
+    failure.alert = s->alert;
+    failure.alert_received = s->alert_received;
+    failure.alert_sent = s->alert_sent;
+    *ret_failure = failure;
+}
+
+/* ---- The handshake and the records ---- */
+
+/* While a call of the library runs, the BIO knows the caller's bytes. */
+static void lend(struct tls_session *s, struct bytes *in, struct buffer *out)
+{
+    s->in = in;
+    s->out = out;
+}
+
+/* Why the library gave nothing: SSL_want tells it without a look at the thread's error queue. */
+static bool wants_more(const struct tls_session *s)
+{
+    int want = SSL_want(s->ssl);
+
+    return want == SSL_READING || want == SSL_WRITING;
+}
+
+int tls_session_handshake(struct tls_session *s, struct bytes *in, struct buffer *out)
+{
+    int result;
+
+    if (s->ended)
+        return s->ended;
+    if (s->complete)
+        return 0;
+    lend(s, in, out);
+    result = SSL_do_handshake(s->ssl);
+    lend(s, NULL, NULL);
+    if (result == 1) {
+        s->complete = true;
+        return 0;
+    }
+    if (s->peer_closed) { /* a client that gives up before it has begun */
+        s->alert_received = true;
+        s->alert = ALERT_CLOSE_NOTIFY;
+        return end_failed(s, NULL);
+    }
+    return wants_more(s) ? -E_AGAIN : end_failed(s, NULL);
+}
+
+/* What the session is to say once no more plaintext comes. */
+static int end_of_reading(struct tls_session *s)
+{
+    if (s->alert_received)
+        return end_failed(s, NULL);
+    if (s->peer_closed) {
+        ERR_clear_error();
+        return 0;
+    }
+    return wants_more(s) ? -E_AGAIN : end_failed(s, NULL);
+}
+
+/* A record after another, as long as there are bytes of them and room. What ends the session shows when no plaintext
+ * came before it in this call: else at the next. */
+int tls_session_open(struct tls_session *s, struct bytes *in, uint8_t *plain, size_t room, struct buffer *out)
+{
+    size_t total = 0, n;
+    int error = 0;
+
+    CHECK(s->complete && room > 0);
+    if (s->ended)
+        return s->ended;
+    if (room > INT32_MAX)
+        room = INT32_MAX;
+    lend(s, in, out);
+    while (total < room) {
+        if (SSL_read_ex(s->ssl, plain + total, room - total, &n) != 1) {
+            error = end_of_reading(s);
+            break;
+        }
+        total += n;
+        if (in->size == 0 && SSL_pending(s->ssl) == 0)
+            break;
+    }
+    lend(s, NULL, NULL);
+    /* OpenSSL answers a renegotiation with a warning and goes on (RFC 5246 7.2.2 leaves that to us): a peer that asks
+     * for what no modern client does is not worth the work of each try. */
+    if (s->alert_sent && s->alert == SSL_AD_NO_RENEGOTIATION && !s->ended)
+        error = end_failed(s, "the client asked for a renegotiation");
+    return total ? (int)total : error;
+}
+
+int tls_session_seal(struct tls_session *s, struct bytes plain, struct buffer *out)
+{
+    size_t written = 0;
+    int ok;
+
+    CHECK(s->complete && !s->finished && plain.size <= TLS_SEAL_MOST);
+    CHECK(buffer_room(out) >= tls_sealed_size(plain.size));
+    if (s->ended)
+        return -E_CRYPTO;
+    if (plain.size == 0)
+        return 0;
+    lend(s, NULL, out);
+    ok = SSL_write_ex(s->ssl, plain.at, plain.size, &written);
+    lend(s, NULL, NULL);
+    if (ok == 1 && written == plain.size)
+        return 0;
+    end_failed(s, NULL);
+    return -E_CRYPTO;
+}
+
+void tls_session_finish(struct tls_session *s, struct buffer *out)
+{
+    if (s->finished || s->ended || !s->complete)
+        return;
+    s->finished = true;
+    lend(s, NULL, out);
+    (void)SSL_shutdown(s->ssl);
+    lend(s, NULL, NULL);
+    ERR_clear_error();
+}
