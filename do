@@ -152,6 +152,10 @@ openssl_prepare()
     if [ -e "$link/fetched" ] && [ -z "$(find "$link/fetched" -mtime +7)" ]; then
         return
     fi
+    # When it could not be had, it is not asked for again within the hour.
+    if [ -n "$(find "$link.failed" -mmin -60 2>/dev/null)" ]; then
+        return
+    fi
     say "fetching OpenSSL $wanted_openssl from Debian ($openssl_release): the system has $(pkgconf --modversion openssl)"
     work=$(mktemp -d)
     chmod 755 "$work" # apt downloads as its own user
@@ -165,6 +169,8 @@ openssl_prepare()
         else
             say "that failed (above): building with the system's OpenSSL $(pkgconf --modversion openssl)."
             say "Missing so: X25519MLKEM768 (post-quantum key exchange), faster AES-GCM, the hooks for QUIC."
+            say "It is tried again in an hour, or once $link.failed is removed."
+            touch "$link.failed"
         fi
     fi
     rm -rf "$work"
@@ -178,7 +184,11 @@ fetch_openssl()
     keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     mkdir -p "$work/sources" "$work/lists/partial" "$work/cache/archives/partial" "$work/package"
     [ "$(id -u)" != 0 ] || ! id _apt >/dev/null 2>&1 || chown _apt "$work/package"
-    apt="apt-get -q -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts=$work/sources
+    # Hooks of the system's apt are for the system's state.
+    for hook in Pre-Invoke Post-Invoke Post-Invoke-Success; do
+        echo "#clear APT::Update::$hook;"
+    done >"$work/apt.conf"
+    apt="apt-get -q -c $work/apt.conf -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts=$work/sources
         -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null
         -o Dir::State::Lists=$work/lists -o Dir::Cache=$work/cache -o Acquire::Retries=3 -o APT::Get::List-Cleanup=0"
 
@@ -220,9 +230,12 @@ TEXT
     done
     find "$work/prefix" -type f -exec touch {} + # newer than any object built with an older one
     echo "$version" >"$work/prefix/fetched"
-    rm -rf "$prefix"
-    mkdir -p "${prefix%/*}"
-    cp -R "$work/prefix" "$prefix"
+    if [ -e "$prefix/fetched" ]; then # still the newest; builds may be using it
+        touch "$prefix/fetched"
+    else
+        cp -R "$work/prefix" "$prefix.$$"
+        mv -T "$prefix.$$" "$prefix"
+    fi
     ln -sfn "$prefix" "$link"
 }
 
