@@ -85,17 +85,19 @@ static int framing_byte(struct h1_body *b, uint8_t c)
  * it (RFC 9110 6.5.1); a receiver that merges trailers into its header would be told something new. */
 static bool is_dropped_from_trailers(const struct field *field)
 {
+    /* clang-format off */
     static const struct bytes names[] = {
         { (const uint8_t *)"authorization", 13 }, { (const uint8_t *)"cache-control", 13 },
         { (const uint8_t *)"content-encoding", 16 }, { (const uint8_t *)"content-range", 13 },
         { (const uint8_t *)"location", 8 }, { (const uint8_t *)"proxy-authorization", 19 },
         { (const uint8_t *)"set-cookie", 10 },
     };
-    const uint64_t ids = FIELD_BIT(FIELD_CONTENT_TYPE) | FIELD_BIT(FIELD_COOKIE) | FIELD_BIT(FIELD_EXPECT) |
-                         FIELD_BIT(FIELD_FORWARDED) | FIELD_BIT(FIELD_STRICT_TRANSPORT_SECURITY) |
-                         FIELD_BIT(FIELD_TRAILER) | FIELD_BIT(FIELD_X_FORWARDED_FOR) |
-                         FIELD_BIT(FIELD_X_FORWARDED_HOST) | FIELD_BIT(FIELD_X_FORWARDED_PORT) |
-                         FIELD_BIT(FIELD_X_FORWARDED_PROTO) | FIELD_BIT(FIELD_X_REAL_IP) | FIELD_BIT(FIELD_X_REQUEST_ID);
+    /* clang-format on */
+    const uint64_t ids =
+        FIELD_BIT(FIELD_CONTENT_TYPE) | FIELD_BIT(FIELD_COOKIE) | FIELD_BIT(FIELD_EXPECT) | FIELD_BIT(FIELD_FORWARDED) |
+        FIELD_BIT(FIELD_STRICT_TRANSPORT_SECURITY) | FIELD_BIT(FIELD_TRAILER) | FIELD_BIT(FIELD_X_FORWARDED_FOR) |
+        FIELD_BIT(FIELD_X_FORWARDED_HOST) | FIELD_BIT(FIELD_X_FORWARDED_PORT) | FIELD_BIT(FIELD_X_FORWARDED_PROTO) |
+        FIELD_BIT(FIELD_X_REAL_IP) | FIELD_BIT(FIELD_X_REQUEST_ID);
 
     if (field->like != FIELD_OTHER)
         return (ids >> field->like & 1) != 0;

@@ -7,10 +7,10 @@
 
 /* Classes of bytes: h1_class[byte] & H1_... */
 enum {
-    H1_TOKEN = 1,  /* RFC 9110 5.6.2 */
-    H1_PATH = 2,   /* in the path of a target; '%' is not among them, since its two digits have to be checked */
-    H1_QUERY = 4,  /* in its query */
-    H1_TEXT = 8,   /* in a field's value, a reason or a chunk extension: all but control bytes; tab is text */
+    H1_TOKEN = 1, /* RFC 9110 5.6.2 */
+    H1_PATH = 2,  /* in the path of a target; '%' is not among them, since its two digits have to be checked */
+    H1_QUERY = 4, /* in its query */
+    H1_TEXT = 8,  /* in a field's value, a reason or a chunk extension: all but control bytes; tab is text */
     H1_HEX = 16,
     H1_LETTER = 32,
     H1_DIGIT = 64,
@@ -54,16 +54,16 @@ enum { H1_NAMED_MOST = 16 }; /* unknown options of Connection */
 
 /* What a head's fields say about its connection and its content. */
 struct h1_framing {
-    uint32_t hosts, lengths, codings;   /* how many such fields there were */
+    uint32_t hosts, lengths, codings; /* how many such fields there were */
     struct bytes host;
     uint64_t length;
     struct bytes coding;
-    bool close, keep_alive, upgrade;    /* options of Connection */
-    struct bytes upgrade_to;            /* the first Upgrade field's value */
+    bool close, keep_alive, upgrade; /* options of Connection */
+    struct bytes upgrade_to;         /* the first Upgrade field's value */
     uint32_t upgrades;
     bool te_trailers;
     uint32_t named;
-    struct bytes name[H1_NAMED_MOST];   /* other options of Connection: fields of one hop */
+    struct bytes name[H1_NAMED_MOST]; /* other options of Connection: fields of one hop */
 };
 
 /* Reads fields up to the empty line that must be the last two bytes before end: those of framing into f, all others into

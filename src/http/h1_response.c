@@ -40,8 +40,8 @@ static int settle_content(const struct h1_framing *f, enum http_method request_m
         m->body = BODY_STREAMED;
     else
         m->body = f->lengths ? BODY_LENGTH : BODY_TO_CLOSE;
-    m->persistent = !f->close && (m->version != HTTP_1_0 || f->keep_alive) && m->body != BODY_TO_CLOSE &&
-                    m->status != 101;
+    m->persistent =
+        !f->close && (m->version != HTTP_1_0 || f->keep_alive) && m->body != BODY_TO_CLOSE && m->status != 101;
     return 0;
 }
 

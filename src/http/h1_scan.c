@@ -35,7 +35,8 @@ const uint8_t *h1_text_end(const uint8_t *at, const uint8_t *end)
     for (; end - at >= 16; at += 16) {
         __m128i block = _mm_loadu_si128((const __m128i *)(const void *)at);
         __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(block, highest_control), block);
-        __m128i odd = _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(block, tab), control), _mm_cmpeq_epi8(block, delete));
+        __m128i odd =
+            _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(block, tab), control), _mm_cmpeq_epi8(block, delete));
         unsigned mask = (unsigned)_mm_movemask_epi8(odd);
 
         if (mask)
@@ -72,7 +73,8 @@ int h1_head_scan(struct h1_scan *scan, struct bytes in, bool is_request, const s
     int result;
 
     while (true) {
-        uint32_t at = scan->scanned < size ? (uint32_t)(h1_text_end(in.at + scan->scanned, in.at + size) - in.at) : size;
+        uint32_t at =
+            scan->scanned < size ? (uint32_t)(h1_text_end(in.at + scan->scanned, in.at + size) - in.at) : size;
 
         if (is_request && scan->lines == 0 && at - scan->line_start > limits->request_line)
             return -E_URI_TOO_LONG;

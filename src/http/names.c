@@ -6,7 +6,7 @@
 /* Every known name has a slot of its own, found from its size and two of its letters. The compiler complains about two
  * in one slot, and a test looks every name up: a new name may need other factors. */
 enum { SLOTS = 64 };
-#define SLOT(size, first, last_but_one) (((size) * 1u + (first) * 5u + (last_but_one) * 30u) % SLOTS)
+#define SLOT(size, first, last_but_one) (((unsigned)(size) + (first)*5u + (last_but_one)*30u) % SLOTS)
 
 static const uint8_t slots[SLOTS] = {
     [SLOT(6, 'a', 'p')] = FIELD_ACCEPT,
@@ -126,23 +126,30 @@ bool field_is_framing(enum field_id id)
     return (FIELDS_FRAMING >> id & 1) != 0;
 }
 
+/* clang-format off */
 static const struct {
-    struct bytes name;
+    const char *name;
     bool safe, idempotent; /* RFC 9110 9.2.1, 9.2.2 */
 } methods[] = {
-#define METHOD(id, safe, idempotent) [METHOD_##id] = { { (const uint8_t *)#id, sizeof(#id) - 1 }, safe, idempotent }
-    METHOD(GET, true, true),      METHOD(HEAD, true, true),     METHOD(POST, false, false),
-    METHOD(PUT, false, true),     METHOD(DELETE, false, true),  METHOD(CONNECT, false, false),
-    METHOD(OPTIONS, true, true),  METHOD(TRACE, true, true),    METHOD(PATCH, false, false),
-#undef METHOD
+    [METHOD_OTHER] = { "", false, false },
+    [METHOD_GET] = { "GET", true, true },
+    [METHOD_HEAD] = { "HEAD", true, true },
+    [METHOD_POST] = { "POST", false, false },
+    [METHOD_PUT] = { "PUT", false, true },
+    [METHOD_DELETE] = { "DELETE", false, true },
+    [METHOD_CONNECT] = { "CONNECT", false, false },
+    [METHOD_OPTIONS] = { "OPTIONS", true, true },
+    [METHOD_TRACE] = { "TRACE", true, true },
+    [METHOD_PATCH] = { "PATCH", false, false },
 };
+/* clang-format on */
 
 enum http_method method_of(struct bytes name)
 {
     if (name.size == 3 && memcmp(name.at, "GET", 3) == 0)
         return METHOD_GET;
     for (enum http_method method = METHOD_GET; method < COUNT_OF(methods); method++)
-        if (bytes_equal(name, methods[method].name))
+        if (bytes_equal_text(name, methods[method].name))
             return method;
     return METHOD_OTHER;
 }
@@ -161,6 +168,7 @@ bool method_is_safe(enum http_method method)
 
 const char *status_reason(int status)
 {
+    /* clang-format off */
     static const struct {
         int status;
         const char *reason;
@@ -184,6 +192,7 @@ const char *status_reason(int status)
         { 503, "Service Unavailable" }, { 504, "Gateway Timeout" }, { 505, "HTTP Version Not Supported" },
         { 511, "Network Authentication Required" },
     };
+    /* clang-format on */
 
     for (size_t i = 0; i < COUNT_OF(reasons); i++)
         if (reasons[i].status == status)

@@ -18,6 +18,7 @@ enum field_id field_lookup(struct bytes name, enum field_id *ret_like);
 bool field_names_alike(struct bytes a, struct bytes b);
 
 /* message_add with the numbers already known, framing or not. Returns 0 or -E_MEMORY. */
-int message_push(struct message *m, struct bytes name, struct bytes value, enum field_id id, enum field_id like) MUST_USE;
+int message_push(struct message *m, struct bytes name, struct bytes value, enum field_id id,
+                 enum field_id like) MUST_USE;
 
 #endif
