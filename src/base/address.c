@@ -137,7 +137,7 @@ bool network_contains(const struct option_network *network, const struct address
 {
     uint8_t ip[16];
 
-    if (!ip_bytes(a, ip))
+    if (!network->is_given || !ip_bytes(a, ip))
         return false;
     /* An IPv6 network so wide that it includes the mapped addresses ("::/0") does not speak of IPv4. */
     if (is_mapped(ip) && network->prefix_bits < 96)
@@ -151,7 +151,7 @@ bool network_contains(const struct option_network *network, const struct address
 int network_parse(const char *text, struct option_network *ret_network)
 {
     struct bytes all = bytes_of_text(text), ip = bytes_part(all, 0, bytes_find(all, '/'));
-    struct option_network network;
+    struct option_network network = { .is_given = true };
     struct address a;
     char copy[INET6_ADDRSTRLEN];
     uint64_t bits;

@@ -61,6 +61,7 @@ struct option_endpoint {
 struct option_network {
     uint8_t address[16]; /* IPv4 as IPv6-mapped (RFC 4291 2.5.5.2); the bits behind the prefix are zero */
     uint8_t prefix_bits; /* of the 128 */
+    bool is_given;       /* false when absent: such a network contains nothing */
 };
 
 struct option_file {

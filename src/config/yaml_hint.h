@@ -1,0 +1,19 @@
+/* yaml_hint.h: what is wrong with a file before YAML looks at it, and what somebody probably meant where YAML gave up. */
+#ifndef CONFIG_YAML_HINT_H
+#define CONFIG_YAML_HINT_H
+
+#include "base/arena.h"
+#include "base/bytes.h"
+
+/* Whether the text is UTF-8 without control characters, as YAML 1.2 5.1 wants it. If not: where and why. */
+bool yaml_text_is_clean(struct arena *arena, struct bytes text, size_t *ret_at, size_t *ret_size, const char **ret_why);
+/* The library's message in plain words, with a note below it that tells the likely cause if one can be seen.
+ *   at       where the library gave up
+ *   opened   where the innermost bracket that is still open stands, or SIZE_MAX */
+const char *yaml_explain(struct arena *arena, struct bytes text, size_t at, size_t opened, const char *message);
+/* Byte offset of a line (from 1) and column (from 1, in characters). */
+size_t yaml_offset(struct bytes text, size_t line, size_t column);
+/* The line in which the byte at offset stands, without its end; its number from 1. */
+struct bytes yaml_line(struct bytes text, size_t offset, size_t *ret_number);
+
+#endif
