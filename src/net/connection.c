@@ -20,6 +20,8 @@ static void on_ready(struct watch *w, unsigned events)
         c->writable = true;
     if (events & WATCH_END)
         c->peer_ended = true;
+    if (events & WATCH_HANGUP)
+        c->hung_up = true;
     c->on_event(c);
 }
 

@@ -42,6 +42,7 @@ struct connection {
     bool readable;      /* the socket may have more */
     bool writable;      /* the socket may take more */
     bool peer_ended;    /* the kernel said so: the next short read is not the last */
+    bool hung_up;       /* reset, or both directions have ended */
     bool finish_asked;  /* connection_finish() was called */
     bool finish_sealed; /* its close_notify is in out (TLS) */
     bool finished;      /* and everything has left, FIN included */

@@ -5,10 +5,9 @@
 #ifndef PROXY_SERVER_H
 #define PROXY_SERVER_H
 
-#include <stdatomic.h>
-
 #include "base/address.h"
 #include "observe/access_log.h"
+#include "proxy/counts.h"
 #include "proxy/snapshot.h"
 
 /* A listening socket for one thread. Sockets are known by the address that the configuration gave. */
@@ -44,9 +43,6 @@ void server_drain(struct server *s);
 void server_stop(struct server *s);
 
 /* Numbers for tests and, later, metrics; any thread. */
-struct server_counts {
-    atomic_uint_fast64_t accepted, handshakes, handshakes_resumed, handshakes_failed, requests, connections_open;
-};
 const struct server_counts *server_counts(const struct server *s);
 
 #endif

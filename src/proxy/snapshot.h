@@ -81,6 +81,9 @@ struct snapshot {
  * site: within config_root(). now: for expiry warnings. Faults become complaints of the config; returns NULL when there
  * are errors, then or before. One reference, the caller's. */
 struct snapshot *snapshot_build(struct config *config, const struct site_options *site, const struct bundle *bundle, time_t now);
+/* The context for a certificate of this listener under the host's policy. */
+struct tls_context *snapshot_context(const struct snapshot_host *host, const struct snapshot_listener *listener,
+                                     const struct certificate *certificate);
 struct snapshot *snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct snapshot *s);
 

@@ -142,6 +142,7 @@ void h1_client_begin(struct h1_client *c, struct arena *arena, enum http_method 
     c->wire.scan = (struct h1_scan){ 0 };
     c->wire.in_ended = c->wire.out_ended = false;
     c->wire_out_before = c->wire.connection->wire_out;
+    c->wire_in_before = c->wire.connection->wire_in;
 }
 
 int h1_client_connected(struct h1_client *c)
@@ -160,6 +161,11 @@ int h1_client_connected(struct h1_client *c)
 bool h1_client_has_written(const struct h1_client *c)
 {
     return c->wire.connection->wire_out != c->wire_out_before;
+}
+
+bool h1_client_has_read(const struct h1_client *c)
+{
+    return c->wire.connection->wire_in != c->wire_in_before;
 }
 
 void h1_client_release(struct h1_client *c, uint64_t pool_most, uint64_t pool_idle_ns)

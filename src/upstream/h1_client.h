@@ -24,7 +24,7 @@ struct h1_client {
     struct arena *arena;          /* of the exchange: for trailers */
     struct message *trailers;
     enum http_method method;      /* of the request that is being answered */
-    uint64_t wire_out_before;     /* connection->wire_out when the exchange began */
+    uint64_t wire_out_before, wire_in_before; /* the connection's counts when the exchange began */
     bool connected;
     bool reused;                  /* it has carried a request before this one */
     bool persistent;              /* the response allows another request */
@@ -40,6 +40,8 @@ void h1_client_begin(struct h1_client *c, struct arena *arena, enum http_method 
 int h1_client_connected(struct h1_client *c) MUST_USE;
 /* Whether a byte of the present request has gone to the socket. */
 bool h1_client_has_written(const struct h1_client *c);
+/* Whether a byte of its response has come. */
+bool h1_client_has_read(const struct h1_client *c);
 /* The exchange is over: keeps the connection if both messages ended and the server allows it, else closes it. */
 void h1_client_release(struct h1_client *c, uint64_t pool_most, uint64_t pool_idle_ns);
 void h1_client_close(struct h1_client *c);

@@ -1,0 +1,69 @@
+#include "proxy/access.h"
+
+static struct bytes field_value(const struct message *m, enum field_id id)
+{
+    const struct bytes *value = message_field(m, id);
+    return value ? *value : BYTES_NONE;
+}
+
+/* Microseconds between two times; -1 where one of them did not happen. */
+static int64_t between_us(uint64_t from_ns, uint64_t to_ns)
+{
+    return from_ns && to_ns >= from_ns ? (int64_t)((to_ns - from_ns) / 1000) : -1;
+}
+
+static void fill_tls(const struct session *s, struct access_record *r)
+{
+    if (!s->secure)
+        return;
+    r->tls_version = s->facts.version_name;
+    r->tls_suite = s->facts.suite;
+    r->tls_group = s->facts.group;
+    r->tls_resumed = s->facts.resumed;
+    r->alpn = s->facts.alpn;
+    if (s->has_sni)
+        r->sni = bytes_of(s->sni.text, s->sni.size);
+}
+
+void access_log_exchange(struct exchange *x)
+{
+    struct session *s = x->session;
+    const struct message *m = &x->request;
+    uint64_t now = loop_now(s->home->net->loop);
+    struct access_record r;
+
+    count_add(&s->home->counts->requests, 1);
+    if (!s->home->access_log || !access_log_is_on(s->home->access_log))
+        return;
+    r = (struct access_record){
+        .started_unix_us = x->started_unix_us,
+        .client = &s->peer,
+        .listener = s->listener->name,
+        .request_id = x->request_id,
+        .method = m->method_name,
+        .authority = m->authority,
+        .path = m->path,
+        .referer = field_value(m, FIELD_REFERER),
+        .user_agent = field_value(m, FIELD_USER_AGENT),
+        .http_version = (int)x->client_version,
+        .status = x->status,
+        .error = x->error ? error_token(x->error) : NULL,
+        .request_body_bytes = x->request_bytes,
+        .response_body_bytes = x->response_bytes,
+        .attempts = x->attempts,
+        .handshake_us = s->secure && !s->handshake_logged ? between_us(s->accepted_ns, s->established_ns) : -1,
+        .head_us = between_us(x->began_ns, x->head_ns),
+        .connect_us = x->server_was_fresh ? between_us(x->connect_began_ns, x->connected_ns) : -1,
+        .response_head_us = between_us(x->head_ns, x->response_head_ns),
+        .total_us = between_us(x->began_ns, now),
+    };
+    s->handshake_logged = true;
+    fill_tls(s, &r);
+    if (x->upstream) {
+        r.upstream = x->upstream->name;
+        if (x->server_number >= 0)
+            r.server = x->upstream->server_names[x->server_number];
+        r.server_reused = x->attempts && !x->server_was_fresh;
+    }
+    access_log_write(s->home->access_log, s->home->thread, &r);
+}

@@ -1,0 +1,93 @@
+/* exchange.h: one request and its response: joins the client's stream to a server's.
+ *
+ *     begin: checks, route --> pick a server, take or make a connection --> run: both directions, under back-pressure
+ *        |                               |                                    |
+ *        '-- answer ourselves            '-- the next server (retry)          '-- done, or failed
+ *
+ * The owner is the client's session; it calls exchange_begin with a parsed request, and exchange_run whenever its side may
+ * have moved. When it is over, done() of the owner is called once, last; the exchange's memory is gone then.
+ *
+ * Retries: a request goes to another connection once if no byte of it was written, or if it is idempotent, none of its
+ * content was taken from the client and no byte of a response came. */
+#ifndef PROXY_EXCHANGE_H
+#define PROXY_EXCHANGE_H
+
+#include "http/stream.h"
+#include "proxy/session.h"
+#include "upstream/h1_client.h"
+
+enum exchange_end {
+    EXCHANGE_WHOLE,      /* both messages are complete: the client's connection may go on */
+    EXCHANGE_LAST,       /* both are complete, and the client was told that the connection ends */
+    EXCHANGE_UNREAD,     /* the response is complete, the request's content is not: end the connection in order */
+    EXCHANGE_BROKEN,     /* the response is cut short: the client must see that */
+};
+
+struct exchange_owner {
+    void (*done)(void *owner, enum exchange_end end);
+};
+
+struct exchange {
+    struct session *session;
+    struct stream *client;
+    const struct exchange_owner *owner;
+    void *owner_context;
+    struct arena arena;
+    struct message request, response;
+    enum http_version client_version;
+
+    const struct snapshot_host *host;
+    const struct snapshot_upstream *upstream;
+    struct h1_client *server;      /* NULL: none (yet), or no more */
+    int server_number;
+    uint64_t tried;                /* bit per server */
+    unsigned attempts;
+    struct timer server_timer;     /* of what the server has to do next */
+    struct timer client_timer;     /* of the window over which the client's rate is measured */
+    uint64_t window_bytes;         /* the connection's count when the window began */
+    struct deferred again;         /* goes on after others had their turn */
+
+    bool request_head_sent;
+    bool request_taken;            /* a byte of its content was taken from the client */
+    bool request_unwanted;         /* the server takes no more of it; its answer may be there all the same */
+    bool request_ended;            /* all of it was handed to the server's stream */
+    bool client_ended;             /* all of it came from the client */
+    bool response_seen;            /* its head came */
+    bool response_head_sent, response_ended;
+    bool must_close;               /* the connection to the client ends after the response */
+    bool over;
+    bool client_waited_for;        /* what was missing last: bytes of the client, */
+    bool client_blocks;            /* or room towards it, */
+    bool server_waited_for;        /* or bytes of the server, */
+    bool server_blocks;            /* or room towards it */
+    bool server_progress;          /* bytes went to or came from the server in this turn */
+    uint8_t server_phase;          /* what server_timer was set for; private */
+    uint8_t interim;               /* 1xx responses so far */
+    bool server_was_fresh;         /* the connection was made for this exchange */
+    bool fresh_only;               /* a kept connection turned out to be closed: take none of those again */
+    bool is_own;                   /* the answer is our own */
+
+    struct bytes own_body;         /* of an answer of our own: what is left to send */
+    int error;                     /* what went wrong, for the log */
+    int status;                    /* that the client got */
+    uint64_t request_bytes, response_bytes;
+    int64_t started_unix_us;
+    uint64_t began_ns, head_ns, connect_began_ns, connected_ns, request_end_ns, response_head_ns;
+    struct bytes request_id;
+};
+
+/* A zeroed exchange with its arena and an empty request to be parsed into; NULL: memory. */
+struct exchange *exchange_new(struct session *s, struct stream *client, const struct exchange_owner *owner, void *context);
+/* The request was parsed (error 0), or could not be (the client gets the error's status). began_ns: its first byte.
+ * May finish the exchange. */
+void exchange_begin(struct exchange *x, int error, uint64_t began_ns);
+/* Something may be possible. May finish the exchange. */
+void exchange_run(struct exchange *x);
+/* The client's side is beyond use: ends without done(). */
+void exchange_abort(struct exchange *x, int error);
+/* The client was too slow, or its message is wrong: answers if that is still possible, and ends. */
+void exchange_fail_client(struct exchange *x, int error);
+/* Not begun yet, and not to be. */
+void exchange_discard(struct exchange *x);
+
+#endif

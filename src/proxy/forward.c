@@ -1,0 +1,215 @@
+#include "proxy/forward.h"
+
+#include <stdio.h>
+
+#include "tls/random.h"
+
+/* Names by which backends are told who the client is; '_' counts as '-', since many map both to one variable. A name that
+ * ends with '*' stands for all that start so. */
+static const char *const identity_names[] = {
+    "forwarded",   "x-forwarded*",   "x-real-ip", "client-cert*", "x-client-cert*", "ssl-client-*", "x-ssl-*",
+    "x-client-ip", "true-client-ip", "x-cluster-client-ip",
+};
+
+static bool matches(struct bytes name, const char *pattern)
+{
+    size_t i = 0;
+
+    for (; pattern[i] && pattern[i] != '*'; i++) {
+        if (i == name.size)
+            return false;
+        uint8_t c = ascii_lower(name.at[i]);
+        if ((c == '_' ? '-' : c) != (uint8_t)pattern[i])
+            return false;
+    }
+    return pattern[i] == '*' || i == name.size;
+}
+
+static bool is_identity(const struct field *f)
+{
+    uint8_t first = f->name.size ? ascii_lower(f->name.at[0]) : 0;
+
+    if (first != 'x' && first != 'f' && first != 'c' && first != 's' && first != 't')
+        return false;
+    for (size_t i = 0; i < COUNT_OF(identity_names); i++)
+        if (matches(f->name, identity_names[i]))
+            return true;
+    return false;
+}
+
+static bool is_request_id(const struct field *f)
+{
+    return f->id == FIELD_X_REQUEST_ID || (f->id == FIELD_OTHER && matches(f->name, "x-request-id"));
+}
+
+/* Values of the fields that a trusted proxy may have set, joined in their order; empty: none. */
+struct chain {
+    struct bytes forwarded_for, forwarded, host, proto, port;
+};
+
+static int join(struct arena *arena, struct bytes *all, struct bytes value)
+{
+    char *joined;
+
+    if (all->size == 0) {
+        *all = value;
+        return 0;
+    }
+    joined = arena_printf(arena, "%.*s, %.*s", BYTES_PRINT(*all), BYTES_PRINT(value));
+    *all = bytes_of_text(joined);
+    return joined ? 0 : -E_MEMORY;
+}
+
+static int remember(struct arena *arena, const struct field *f, struct chain *chain)
+{
+    switch (f->id) {
+    case FIELD_X_FORWARDED_FOR:
+        return join(arena, &chain->forwarded_for, f->value);
+    case FIELD_FORWARDED:
+        return join(arena, &chain->forwarded, f->value);
+    case FIELD_X_FORWARDED_HOST:
+        chain->host = f->value;
+        return 0;
+    case FIELD_X_FORWARDED_PROTO:
+        chain->proto = f->value;
+        return 0;
+    case FIELD_X_FORWARDED_PORT:
+        chain->port = f->value;
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+/* Takes identity fields and the request id out of the message; what is to be believed of them goes to *ret. */
+static int strip(struct exchange *x, struct chain *ret, struct bytes *ret_request_id)
+{
+    struct fields *fields = &x->request.fields;
+    bool trusted = x->session->peer_trusted;
+    uint32_t kept = 0;
+    int error = 0, id_mode = x->session->listener->options->request_id;
+
+    for (uint32_t i = 0; i < fields->count; i++) {
+        const struct field *f = &fields->at[i];
+
+        if (is_request_id(f) && id_mode != REQUEST_ID_OFF) {
+            if (f->id == FIELD_X_REQUEST_ID && (trusted || id_mode == REQUEST_ID_PASS) && f->value.size)
+                *ret_request_id = f->value;
+        } else if (!is_identity(f)) {
+            fields->at[kept++] = *f;
+        } else if (trusted && f->id == FIELD_X_REAL_IP) {
+            fields->at[kept++] = *f;
+        } else if (trusted && !error) {
+            error = remember(&x->arena, f, ret);
+        }
+    }
+    fields->count = kept;
+    return error;
+}
+
+static int set_request_id(struct exchange *x, struct bytes given)
+{
+    static const char hex[] = "0123456789abcdef";
+    uint8_t random[16];
+    char *text;
+
+    if (x->session->listener->options->request_id == REQUEST_ID_OFF)
+        return 0;
+    if (given.size == 0) {
+        text = arena_alloc(&x->arena, 2 * sizeof random);
+        if (!text)
+            return -E_MEMORY;
+        if (random_bytes(random, sizeof random))
+            return -E_CRYPTO;
+        for (size_t i = 0; i < sizeof random; i++) {
+            text[2 * i] = hex[random[i] >> 4];
+            text[2 * i + 1] = hex[random[i] & 15];
+        }
+        given = bytes_of(text, 2 * sizeof random);
+    }
+    x->request_id = given;
+    return message_add_known(&x->request, FIELD_X_REQUEST_ID, given);
+}
+
+/* The Forwarded element of this hop (RFC 7239 4): what is no token is quoted. */
+static char *forwarded_element(struct exchange *x, struct bytes before)
+{
+    const struct session *s = x->session;
+    bool v6 = s->peer.any.sa_family == AF_INET6 && strchr(s->peer_text, ':');
+    const char *node = s->peer.any.sa_family == AF_UNIX ? "unknown" : s->peer_text;
+    struct bytes host = x->request.authority;
+    bool quoted = bytes_find(host, ':') != host.size || bytes_find(host, '[') != host.size;
+
+    return arena_printf(&x->arena, "%.*s%sfor=%s%s%s%s%s%.*s%s;proto=%s", BYTES_PRINT(before), before.size ? ", " : "",
+                        v6 ? "\"[" : "", node, v6 ? "]\"" : "", host.size ? ";host=" : "", quoted ? "\"" : "",
+                        BYTES_PRINT(host), quoted ? "\"" : "", s->secure ? "https" : "http");
+}
+
+static int set_chain(struct exchange *x, const struct chain *before)
+{
+    const struct session *s = x->session;
+    struct message *m = &x->request;
+    struct bytes client = s->peer.any.sa_family == AF_UNIX ? BYTES_LITERAL("unknown") : bytes_of_text(s->peer_text);
+    struct bytes host = before->host.size ? before->host : m->authority;
+    struct bytes proto = before->proto.size ? before->proto : s->secure ? BYTES_LITERAL("https") : BYTES_LITERAL("http");
+    struct bytes port = before->port, all = before->forwarded_for;
+    char *forwarded = forwarded_element(x, before->forwarded);
+    int error = forwarded ? join(&x->arena, &all, client) : -E_MEMORY;
+
+    if (!error && port.size == 0)
+        port = bytes_of_text(arena_printf(&x->arena, "%u", (unsigned)s->local_port));
+    if (!error)
+        error = message_add_known(m, FIELD_X_FORWARDED_FOR, all);
+    if (!error)
+        error = message_add_known(m, FIELD_X_FORWARDED_PROTO, proto);
+    if (!error && host.size)
+        error = message_add_known(m, FIELD_X_FORWARDED_HOST, host);
+    if (!error && port.size && !bytes_equal_text(port, "0"))
+        error = message_add_known(m, FIELD_X_FORWARDED_PORT, port);
+    if (!error)
+        error = message_add_known(m, FIELD_FORWARDED, bytes_of_text(forwarded));
+    return error;
+}
+
+int forward_request(struct exchange *x)
+{
+    struct chain chain = { 0 };
+    struct bytes request_id = BYTES_NONE;
+    int error = strip(x, &chain, &request_id);
+
+    if (!error)
+        error = set_request_id(x, request_id);
+    if (!error)
+        error = set_chain(x, &chain);
+    x->request.version = HTTP_1_1;
+    x->request.persistent = true;
+    x->request.upgrade = BYTES_NONE; /* tunnels are not served */
+    return error;
+}
+
+int forward_hsts(struct exchange *x)
+{
+    struct bytes hsts = x->host->hsts;
+
+    if (!x->session->secure || hsts.size == 0)
+        return 0;
+    message_remove(&x->response, FIELD_STRICT_TRANSPORT_SECURITY);
+    return message_add_known(&x->response, FIELD_STRICT_TRANSPORT_SECURITY, hsts);
+}
+
+int forward_response(struct exchange *x)
+{
+    struct message *m = &x->response;
+    bool old_client = x->client_version < HTTP_1_1;
+
+    m->upgrade = BYTES_NONE;
+    if (m->body == BODY_TO_CLOSE || m->body == BODY_STREAMED) {
+        m->body = old_client ? BODY_TO_CLOSE : BODY_STREAMED;
+        x->must_close |= old_client;
+    }
+    if (x->session->home->draining)
+        x->must_close = true;
+    m->version = HTTP_1_1;
+    m->persistent = !x->must_close;
+    return forward_hsts(x);
+}

@@ -1,0 +1,15 @@
+/* forward.h: what a proxy changes in a message that it passes on (RFC 9110 7.6, RFC 7239). */
+#ifndef PROXY_FORWARD_H
+#define PROXY_FORWARD_H
+
+#include "proxy/exchange.h"
+
+/* Strips identity fields that the client may not set, sets X-Forwarded-*, Forwarded and the request id. Returns 0 or
+ * -E_MEMORY, -E_CRYPTO. */
+int forward_request(struct exchange *x) MUST_USE;
+/* Frames the response for this client and adds what the listener adds. Returns 0 or -E_MEMORY. */
+int forward_response(struct exchange *x) MUST_USE;
+/* Strict-Transport-Security, where the host or listener says so and the connection is under TLS. */
+int forward_hsts(struct exchange *x) MUST_USE;
+
+#endif

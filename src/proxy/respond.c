@@ -1,0 +1,96 @@
+#include "proxy/respond.h"
+
+#include <time.h>
+
+#include "proxy/forward.h"
+
+/* The time in the form of RFC 9110 5.6.7, made once a second. */
+static struct bytes http_date(int64_t now)
+{
+    static _Thread_local int64_t made_for;
+    static _Thread_local char text[32];
+    struct tm utc;
+    time_t t = (time_t)now;
+
+    if (made_for != now) {
+        made_for = now;
+        gmtime_r(&t, &utc);
+        strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &utc);
+    }
+    return bytes_of_text(text);
+}
+
+/* Whether the client names JSON and not HTML: a program, not a browser. */
+static bool wants_json(const struct message *request)
+{
+    const struct bytes *accept = message_field(request, FIELD_ACCEPT);
+
+    return accept && accept->size && memmem(accept->at, accept->size, "json", 4) &&
+           !memmem(accept->at, accept->size, "text/html", 9);
+}
+
+/* Starts a response with that status and the fields that all of ours have; the body is text (may be NULL: none). */
+static int start(struct exchange *x, int status, const char *type, const char *body)
+{
+    struct message *m = &x->response;
+    struct arena *arena = &x->arena;
+    int error;
+
+    message_init(m, arena);
+    m->version = HTTP_1_1;
+    m->status = status;
+    m->reason = bytes_of_text(status_reason(status));
+    m->has_length = true;
+    m->length = body ? strlen(body) : 0;
+    m->body = BODY_LENGTH;
+    x->own_body = bytes_of_text(body);
+    if (x->request.method == METHOD_HEAD) {
+        m->body = BODY_NONE;
+        x->own_body = BYTES_NONE;
+    }
+    m->persistent = !x->must_close;
+    error = message_add_known(m, FIELD_DATE, arena_copy(arena, http_date(loop_wall_seconds(x->session->home->net->loop))));
+    if (!error && body)
+        error = message_add_known(m, FIELD_CONTENT_TYPE, bytes_of_text(type));
+    return error ? error : forward_hsts(x);
+}
+
+int respond_error(struct exchange *x, int error)
+{
+    int status = error_status(error), failed;
+    const char *body, *type;
+
+    if (wants_json(&x->request)) {
+        type = "application/json";
+        body = arena_printf(&x->arena, "{\"status\":%d,\"error\":\"%s\",\"message\":\"%s\"}\n", status, error_token(error),
+                            error_text(error));
+    } else {
+        type = "text/plain; charset=utf-8";
+        body = arena_printf(&x->arena, "%d %s: %s\n", status, status_reason(status), error_text(error));
+    }
+    if (!body)
+        return -E_MEMORY;
+    failed = start(x, status, type, body);
+    if (!failed && status == 405)
+        failed = message_add(&x->response, BYTES_LITERAL("Allow"), BYTES_LITERAL("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    return failed;
+}
+
+int respond_redirect_https(struct exchange *x)
+{
+    struct hostname host;
+    uint16_t port;
+    bool v6;
+    char *location;
+    int error;
+
+    if (hostname_parse_authority(x->request.authority, &host, &port))
+        return -E_HOST;
+    v6 = host.is_address && strchr(host.text, ':');
+    location = arena_printf(&x->arena, "https://%s%s%s%.*s", v6 ? "[" : "", host.text, v6 ? "]" : "",
+                            BYTES_PRINT(bytes_equal_text(x->request.path, "*") ? BYTES_LITERAL("/") : x->request.path));
+    if (!location)
+        return -E_MEMORY;
+    error = start(x, 308, NULL, NULL);
+    return error ? error : message_add(&x->response, BYTES_LITERAL("Location"), bytes_of_text(location));
+}

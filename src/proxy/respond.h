@@ -1,0 +1,12 @@
+/* respond.h: answers of our own: error pages and redirects. Small and plain, or JSON where the client prefers it. */
+#ifndef PROXY_RESPOND_H
+#define PROXY_RESPOND_H
+
+#include "proxy/exchange.h"
+
+/* Makes x->response and x->own_body for this error (its status must not be 0). */
+int respond_error(struct exchange *x, int error) MUST_USE;
+/* 308 to the same URL under https. Returns 0, -E_HOST when the request names no host, or -E_MEMORY. */
+int respond_redirect_https(struct exchange *x) MUST_USE;
+
+#endif

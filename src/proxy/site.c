@@ -1,0 +1,99 @@
+#include "proxy/site.h"
+
+#include <stdlib.h>
+
+static size_t number_of(const struct snapshot *snapshot, const struct snapshot_upstream *upstream)
+{
+    return (size_t)(upstream - snapshot->upstreams);
+}
+
+static bool find_backends(struct site *s, struct pool *pool)
+{
+    for (size_t i = 0; i < s->snapshot->upstream_count; i++) {
+        const struct snapshot_upstream *upstream = &s->snapshot->upstreams[i];
+        struct site_upstream *mine = &s->upstreams[i];
+
+        mine->group = pool_group(pool, upstream->name);
+        mine->backends = calloc(upstream->server_count + 1, sizeof *mine->backends);
+        if (!mine->group || !mine->backends)
+            return false;
+        for (size_t j = 0; j < upstream->server_count; j++) {
+            mine->backends[j] = group_backend(mine->group, &upstream->servers[j]);
+            if (!mine->backends[j])
+                return false;
+        }
+    }
+    return true;
+}
+
+struct site *site_new(struct snapshot *snapshot, struct pool *pool)
+{
+    struct site *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return NULL;
+    s->references = 1;
+    s->snapshot = snapshot_ref(snapshot);
+    s->upstreams = calloc(snapshot->upstream_count + 1, sizeof *s->upstreams);
+    if (s->upstreams && find_backends(s, pool))
+        return s;
+    site_unref(s);
+    return NULL;
+}
+
+struct site *site_ref(struct site *s)
+{
+    s->references++;
+    return s;
+}
+
+void site_unref(struct site *s)
+{
+    if (!s || --s->references)
+        return;
+    for (size_t i = 0; s->upstreams && i < s->snapshot->upstream_count; i++)
+        free(s->upstreams[i].backends);
+    free(s->upstreams);
+    snapshot_unref(s->snapshot);
+    free(s);
+}
+
+const struct snapshot_host *site_host(const struct snapshot_listener *listener, const struct hostname *name)
+{
+    const struct snapshot_host *host = NULL;
+
+    if (name && listener->host_table)
+        host = hostname_table_find(listener->host_table, name);
+    return host ? host : &listener->fallback;
+}
+
+/* A prefix covers whole segments: "/api" covers "/api", "/api/x" and "/api?q", not "/apis". */
+static bool covers(struct bytes prefix, struct bytes path)
+{
+    if (!bytes_start_with(path, prefix))
+        return false;
+    return path.size == prefix.size || prefix.at[prefix.size - 1] == '/' || path.at[prefix.size] == '/' ||
+           path.at[prefix.size] == '?';
+}
+
+const struct snapshot_upstream *host_route(const struct snapshot_host *host, struct bytes path)
+{
+    if (bytes_equal(path, BYTES_LITERAL("*")))
+        path = BYTES_LITERAL("/");
+    for (size_t i = 0; i < host->route_count; i++)
+        if (covers(host->routes[i].path, path))
+            return host->routes[i].to;
+    return NULL;
+}
+
+int upstream_pick(const struct site *site, const struct snapshot_upstream *upstream, uint64_t tried)
+{
+    struct group *group = site->upstreams[number_of(site->snapshot, upstream)].group;
+
+    for (size_t i = 0; i < upstream->server_count; i++) {
+        size_t number = group->turn++ % upstream->server_count;
+        if (number >= TRIED_MOST || !(tried >> number & 1))
+            return (int)number;
+    }
+    return -E_NO_SERVER;
+}

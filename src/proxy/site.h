@@ -1,0 +1,34 @@
+/* site.h: a snapshot as one thread uses it: with that thread's own balancing groups and backends, found once.
+ *
+ * Counted within the thread, so that connections come and go without touching what threads share. */
+#ifndef PROXY_SITE_H
+#define PROXY_SITE_H
+
+#include "proxy/snapshot.h"
+#include "upstream/pool.h"
+
+struct site_upstream {
+    struct group *group;
+    struct backend **backends; /* by server number of the snapshot's upstream */
+};
+
+struct site {
+    struct snapshot *snapshot;
+    unsigned references;
+    struct site_upstream *upstreams; /* by number of the snapshot's upstream */
+};
+
+/* Takes a reference of the snapshot. NULL: memory. */
+struct site *site_new(struct snapshot *snapshot, struct pool *pool);
+struct site *site_ref(struct site *s);
+void site_unref(struct site *s);
+
+/* The host that serves this name on a listener, or the listener's fallback. */
+const struct snapshot_host *site_host(const struct snapshot_listener *listener, const struct hostname *name);
+/* The upstream for a path (of origin form, or "*"), or NULL. */
+const struct snapshot_upstream *host_route(const struct snapshot_host *host, struct bytes path);
+/* The next server in turn that `tried` does not name; its number, or -E_NO_SERVER. */
+enum { TRIED_MOST = 64 };
+int upstream_pick(const struct site *site, const struct snapshot_upstream *upstream, uint64_t tried);
+
+#endif

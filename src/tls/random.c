@@ -1,0 +1,26 @@
+#include "tls/random.h"
+
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { BLOCK = 4096 };
+
+int random_bytes(void *out, size_t size)
+{
+    static _Thread_local uint8_t block[BLOCK];
+    static _Thread_local size_t left;
+
+    if (size > BLOCK)
+        return RAND_bytes(out, (int)size) == 1 ? 0 : -E_CRYPTO;
+    if (left < size) {
+        if (RAND_bytes(block, BLOCK) != 1)
+            return -E_CRYPTO;
+        left = BLOCK;
+    }
+    left -= size;
+    memcpy(out, block + left, size);
+    OPENSSL_cleanse(block + left, size);
+    return 0;
+}

@@ -1,0 +1,12 @@
+/* random.h: the library's randomness for small needs, fetched in blocks per thread; each byte is used once and wiped. */
+#ifndef TLS_RANDOM_H
+#define TLS_RANDOM_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+
+/* Fills out. Returns 0 or -E_CRYPTO. Not for use across a fork: a worker's threads call it only after the fork. */
+int random_bytes(void *out, size_t size) MUST_USE;
+
+#endif
