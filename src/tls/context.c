@@ -179,13 +179,21 @@ static int choose_alpn(SSL *ssl, const unsigned char **ret_name, unsigned char *
 {
     const struct tls_context *context = argument;
 
-    for (size_t i = 0; i < context->alpn_size; i += 1 + context->alpn[i]) {
-        struct bytes ours = bytes_of(context->alpn + i + 1, context->alpn[i]);
-        for (unsigned o = 0; o + offered[o] < offered_bytes; o += 1 + offered[o]) {
-            if (!bytes_equal(bytes_of(offered + o + 1, offered[o]), ours))
+    struct cursor preferred = cursor_of(bytes_of(context->alpn, context->alpn_size));
+
+    while (cursor_left(&preferred)) {
+        struct cursor ours = cursor_vector(&preferred, 1);
+        struct cursor theirs = cursor_of(bytes_of(offered, offered_bytes));
+
+        while (cursor_left(&theirs)) {
+            struct cursor name = cursor_vector(&theirs, 1);
+
+            if (name.failed)
+                return SSL_TLSEXT_ERR_ALERT_FATAL;
+            if (!bytes_equal(bytes_of(name.at, cursor_left(&name)), bytes_of(ours.at, cursor_left(&ours))))
                 continue;
             *ret_name = ours.at;
-            *ret_size = (unsigned char)ours.size;
+            *ret_size = (unsigned char)cursor_left(&ours);
             return SSL_TLSEXT_ERR_OK;
         }
     }

@@ -27,6 +27,9 @@ struct tls_session {
     struct bytes *in;           /* of the call that runs; NULL between calls */
     struct buffer *out;
     int ended;                  /* 0, or what every further call of open or handshake returns */
+    /* The last call found nothing to read or no room to write, and stopped at that: the library always does. This says
+     * why a call gave nothing without a look at the thread's error queue, where others may have left something. */
+    bool starved;
     bool complete;              /* the handshake is */
     bool peer_closed;           /* its close_notify came */
     bool finished;              /* ours was written */

@@ -20,6 +20,7 @@ static int bio_read(BIO *bio, char *into, size_t size, size_t *ret_read)
 
     BIO_clear_retry_flags(bio);
     if (!s->in || n == 0) {
+        s->starved = true;
         BIO_set_retry_read(bio);
         return 0;
     }
@@ -38,6 +39,7 @@ static int bio_write(BIO *bio, const char *from, size_t size, size_t *ret_writte
 
     BIO_clear_retry_flags(bio);
     if (n == 0) {
+        s->starved = true;
         BIO_set_retry_write(bio);
         return 0;
     }
@@ -198,10 +200,21 @@ static int code_of(unsigned long error, const struct tls_session *s)
     return -E_CRYPTO;
 }
 
-/* Ends the session: keeps the cause for tls_session_failure and clears the thread's error queue. */
+/* Empties the thread's error queue. The TLS library's first word tells the cause; below it lie the primitives'. */
+static unsigned long take_error(void)
+{
+    unsigned long first = 0, error;
+
+    while ((error = ERR_get_error()) != 0)
+        if (!first || (ERR_GET_LIB(first) != ERR_LIB_SSL && ERR_GET_LIB(error) == ERR_LIB_SSL))
+            first = error;
+    return first;
+}
+
+/* Ends the session: keeps the cause for tls_session_failure. */
 static int end_failed(struct tls_session *s, const char *reason)
 {
-    unsigned long error = ERR_peek_error(); /* the first one tells the cause */
+    unsigned long error = take_error();
     struct tls_failure *f = failure_of(s);
     const char *words = reason ? reason : error ? ERR_reason_error_string(error) : NULL;
 
@@ -212,7 +225,6 @@ static int end_failed(struct tls_session *s, const char *reason)
         else
             snprintf(f->reason, sizeof f->reason, "%s", words ? words : "unknown reason");
     }
-    ERR_clear_error();
     return s->ended;
 }
 
@@ -230,19 +242,18 @@ void tls_session_failure(const struct tls_session *s, struct tls_failure *ret_fa
 
 /* ---- The handshake and the records ---- */
 
-/* While a call of the library runs, the BIO knows the caller's bytes. */
+/* While a call of the library runs, and no longer, the BIO knows the caller's bytes. */
 static void lend(struct tls_session *s, struct bytes *in, struct buffer *out)
 {
     s->in = in;
     s->out = out;
+    s->starved = false;
 }
 
-/* Why the library gave nothing: SSL_want tells it without a look at the thread's error queue. */
-static bool wants_more(const struct tls_session *s)
+static void take_back(struct tls_session *s)
 {
-    int want = SSL_want(s->ssl);
-
-    return want == SSL_READING || want == SSL_WRITING;
+    s->in = NULL;
+    s->out = NULL;
 }
 
 int tls_session_handshake(struct tls_session *s, struct bytes *in, struct buffer *out)
@@ -255,7 +266,7 @@ int tls_session_handshake(struct tls_session *s, struct bytes *in, struct buffer
         return 0;
     lend(s, in, out);
     result = SSL_do_handshake(s->ssl);
-    lend(s, NULL, NULL);
+    take_back(s);
     if (result == 1) {
         s->complete = true;
         return 0;
@@ -265,7 +276,7 @@ int tls_session_handshake(struct tls_session *s, struct bytes *in, struct buffer
         s->alert = ALERT_CLOSE_NOTIFY;
         return end_failed(s, NULL);
     }
-    return wants_more(s) ? -E_AGAIN : end_failed(s, NULL);
+    return s->starved ? -E_AGAIN : end_failed(s, NULL);
 }
 
 /* What the session is to say once no more plaintext comes. */
@@ -277,7 +288,7 @@ static int end_of_reading(struct tls_session *s)
         ERR_clear_error();
         return 0;
     }
-    return wants_more(s) ? -E_AGAIN : end_failed(s, NULL);
+    return s->starved ? -E_AGAIN : end_failed(s, NULL);
 }
 
 /* A record after another, as long as there are bytes of them and room. What ends the session shows when no plaintext
@@ -302,7 +313,7 @@ int tls_session_open(struct tls_session *s, struct bytes *in, uint8_t *plain, si
         if (in->size == 0 && SSL_pending(s->ssl) == 0)
             break;
     }
-    lend(s, NULL, NULL);
+    take_back(s);
     /* OpenSSL answers a renegotiation with a warning and goes on (RFC 5246 7.2.2 leaves that to us): a peer that asks
      * for what no modern client does is not worth the work of each try. */
     if (s->alert_sent && s->alert == SSL_AD_NO_RENEGOTIATION && !s->ended)
@@ -323,7 +334,7 @@ int tls_session_seal(struct tls_session *s, struct bytes plain, struct buffer *o
         return 0;
     lend(s, NULL, out);
     ok = SSL_write_ex(s->ssl, plain.at, plain.size, &written);
-    lend(s, NULL, NULL);
+    take_back(s);
     if (ok == 1 && written == plain.size)
         return 0;
     end_failed(s, NULL);
@@ -337,6 +348,6 @@ void tls_session_finish(struct tls_session *s, struct buffer *out)
     s->finished = true;
     lend(s, NULL, out);
     (void)SSL_shutdown(s->ssl);
-    lend(s, NULL, NULL);
+    take_back(s);
     ERR_clear_error();
 }
