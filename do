@@ -42,7 +42,7 @@ usage: ./do WORD [ARGUMENT...]
                        --full adds ThreadSanitizer, longer fuzzing, coverage and lint
   bench [--quick] [ARGUMENT...]
                        compare with nginx and haproxy: CPU time per operation
-  format               lay out the .c files with clang-format
+  format               lay out the .c files of src/ and bench/ with clang-format
   lint                 layers and limits, clang-format, clang-tidy, cppcheck, shellcheck
   install              install under PREFIX (default /usr/local), DESTDIR respected
 
@@ -356,7 +356,7 @@ bench)
     ;;
 format)
     deps lint
-    find src tests bench -name '*.c' -exec clang-format -i {} +
+    find src bench -name '*.c' -exec clang-format -i {} +
     ;;
 lint)
     deps lint
