@@ -124,7 +124,7 @@ static int take_trailer(struct h1_body *b, struct bytes line)
         return -E_MEMORY;
     if (h1_field_line(copy, &field) < 0)
         return -E_INTERNAL;
-    return message_push(b->trailers_to, field.name, field.value, field.id, field.like);
+    return message_push(b->trailers_to, &field);
 }
 
 /* Whole lines, so that a field is looked at in place. `left` counts the bytes of an unfinished line that were seen to

@@ -23,7 +23,7 @@ bool h1_list_next(struct bytes *list, struct bytes *ret_element)
 
 int h1_field_line(struct bytes line, struct field *ret_field)
 {
-    const uint8_t *end = line.at + line.size, *colon = h1_class_end(line.at, end, H1_TOKEN);
+    const uint8_t *end = line.at + line.size, *colon = h1_token_end(line.at, end);
     struct field field;
     enum field_id like;
 
@@ -165,7 +165,7 @@ int h1_fields(const uint8_t *at, const uint8_t *end, const struct h1_limits *lim
         if (field_is_framing(field.id))
             result = framing_field(f, &field);
         else
-            result = message_push(m, field.name, field.value, field.id, field.like);
+            result = message_push(m, &field);
         if (result < 0)
             return result;
     }

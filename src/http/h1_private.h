@@ -26,10 +26,12 @@ static inline const uint8_t *h1_class_end(const uint8_t *at, const uint8_t *end,
         at++;
     return at;
 }
+/* The same for H1_TOKEN. */
+const uint8_t *h1_token_end(const uint8_t *at, const uint8_t *end);
 /* Not empty, and all bytes of a token. */
 static inline bool h1_is_token(struct bytes b)
 {
-    return b.size && h1_class_end(b.at, b.at + b.size, H1_TOKEN) == b.at + b.size;
+    return b.size && h1_token_end(b.at, b.at + b.size) == b.at + b.size;
 }
 /* The next line of a head without its CRLF; at moves behind it. Returns 0 or -E_SYNTAX. */
 static inline int h1_line(const uint8_t **at, const uint8_t *end, struct bytes *ret_line)

@@ -46,6 +46,25 @@ const uint8_t *h1_text_end(const uint8_t *at, const uint8_t *end)
     return h1_class_end(at, end, H1_TEXT);
 }
 
+const uint8_t *h1_token_end(const uint8_t *at, const uint8_t *end)
+{
+#ifdef __SSE2__
+    const __m128i case_bit = _mm_set1_epi8(0x20), a = _mm_set1_epi8('a'), hyphen = _mm_set1_epi8('-');
+    const __m128i last_letter = _mm_set1_epi8('z' - 'a');
+
+    /* Names are letters and hyphens, nearly always: the table is for what else there may be. */
+    if (end - at >= 16) {
+        __m128i block = _mm_loadu_si128((const __m128i *)(const void *)at);
+        __m128i letter = _mm_sub_epi8(_mm_or_si128(block, case_bit), a);
+        __m128i usual =
+            _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(letter, last_letter), letter), _mm_cmpeq_epi8(block, hyphen));
+
+        at += __builtin_ctz(~(unsigned)_mm_movemask_epi8(usual));
+    }
+#endif
+    return h1_class_end(at, end, H1_TOKEN);
+}
+
 /* Takes note of a line of line_bytes that ended, with its CRLF, before next. Returns the head's size when it was the
  * empty line at its end, 0 when it was another, or an error. */
 static int scan_line(struct h1_scan *scan, uint32_t line_bytes, uint32_t next, bool is_request,

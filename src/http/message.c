@@ -10,7 +10,7 @@ void message_init(struct message *m, struct arena *arena)
     *m = (struct message){ .arena = arena, .version = HTTP_1_1 };
 }
 
-static int fields_grow(struct message *m)
+int message_grow(struct message *m)
 {
     uint32_t room = m->fields.room ? m->fields.room * 2 : FIELDS_FIRST_ROOM;
     struct field *at;
@@ -26,28 +26,20 @@ static int fields_grow(struct message *m)
     return 0;
 }
 
-int message_push(struct message *m, struct bytes name, struct bytes value, enum field_id id, enum field_id like)
-{
-    if (m->fields.count == m->fields.room && fields_grow(m) < 0)
-        return -E_MEMORY;
-    m->fields.at[m->fields.count++] = (struct field){ name, value, (uint8_t)id, (uint8_t)like };
-    return 0;
-}
-
 int message_add(struct message *m, struct bytes name, struct bytes value)
 {
     enum field_id like, id = field_lookup(name, &like);
 
     if (field_is_framing(like))
         return -E_INTERNAL;
-    return message_push(m, name, value, id, like);
+    return message_push(m, &(struct field){ name, value, (uint8_t)id, (uint8_t)like });
 }
 
 int message_add_known(struct message *m, enum field_id id, struct bytes value)
 {
     if (field_is_framing(id))
         return -E_INTERNAL;
-    return message_push(m, field_name_of(id), value, id, id);
+    return message_push(m, &(struct field){ field_name_of(id), value, (uint8_t)id, (uint8_t)id });
 }
 
 const struct bytes *message_field(const struct message *m, enum field_id id)

@@ -6,9 +6,9 @@
 
 /* Fields of one hop: the codec that parses turns them into members of the message, the one that writes makes new ones
  * (RFC 9110 7.6.1; RFC 9113 8.2.2 for HTTP2-Settings). Host is among them because the target may replace it. */
-#define FIELDS_FRAMING                                                                                                 \
-    (FIELD_BIT(FIELD_CONNECTION) | FIELD_BIT(FIELD_CONTENT_LENGTH) | FIELD_BIT(FIELD_HOST) |                           \
-     FIELD_BIT(FIELD_HTTP2_SETTINGS) | FIELD_BIT(FIELD_KEEP_ALIVE) | FIELD_BIT(FIELD_PROXY_CONNECTION) |               \
+#define FIELDS_FRAMING \
+    (FIELD_BIT(FIELD_CONNECTION) | FIELD_BIT(FIELD_CONTENT_LENGTH) | FIELD_BIT(FIELD_HOST) | \
+     FIELD_BIT(FIELD_HTTP2_SETTINGS) | FIELD_BIT(FIELD_KEEP_ALIVE) | FIELD_BIT(FIELD_PROXY_CONNECTION) | \
      FIELD_BIT(FIELD_TE) | FIELD_BIT(FIELD_TRANSFER_ENCODING) | FIELD_BIT(FIELD_UPGRADE))
 
 /* name: a valid token. Returns its number, FIELD_OTHER for unknown ones.
@@ -17,8 +17,15 @@ enum field_id field_lookup(struct bytes name, enum field_id *ret_like);
 /* Equal but for case, and with '_' and '-' the same. */
 bool field_names_alike(struct bytes a, struct bytes b);
 
-/* message_add with the numbers already known, framing or not. Returns 0 or -E_MEMORY. */
-int message_push(struct message *m, struct bytes name, struct bytes value, enum field_id id,
-                 enum field_id like) MUST_USE;
+/* Makes room for more fields. Returns 0 or -E_MEMORY. */
+int message_grow(struct message *m) MUST_USE;
+/* message_add of a field whose numbers are known, framing or not. Returns 0 or -E_MEMORY. */
+static inline int message_push(struct message *m, const struct field *field)
+{
+    if (m->fields.count == m->fields.room && message_grow(m) < 0)
+        return -E_MEMORY;
+    m->fields.at[m->fields.count++] = *field;
+    return 0;
+}
 
 #endif

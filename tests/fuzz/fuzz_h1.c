@@ -177,6 +177,8 @@ static void check_round_trip(struct message *m, uint8_t what, struct arena *aren
     check_same_message(m, &again);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct arena_cache cache;
