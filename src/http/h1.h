@@ -4,11 +4,25 @@
  *     bytes --h1_body_look()/h1_body_took()--> content in place --> end, trailers
  *     struct message --h1_write_request/response()--> bytes; h1_write_chunk_head() around content
  *
- * Strict: what could be read in two ways is refused (house rule). That is: bare CR or LF, NUL, obs-fold, white space
- * before a colon or in a name, odd names and values, a missing, repeated or malformed Host in HTTP/1.1, both
- * Content-Length and Transfer-Encoding, differing or odd lengths, any coding but a single final chunked, Transfer-
- * Encoding in HTTP/1.0, a target that is not in the form for its method, odd chunk sizes, chunk extensions with control
- * bytes, trailers that would change framing or routing. A refused message leaves the connection unusable. */
+ * Strict: what could be read in two ways is refused, and a refused message leaves its connection unusable. That is:
+ *   lines      any line end but CRLF, control bytes but tab, folded lines, white space before a colon or in a name
+ *   the line   anything but single spaces; other versions than HTTP/1.x (a higher minor version counts as 1.1)
+ *   target     a form that does not belong to its method; other schemes than http and https; userinfo, fragments, bytes
+ *              that neither RFC 3986 allows nor browsers send; in a path a '%' without two digits, and '\'
+ *   Host       none (but in HTTP/1.0), several, an empty or an odd one, also where an absolute target overrides it
+ *   length     more than one, lists, signs, more than 63 bits; together with Transfer-Encoding
+ *   codings    all but a single "chunked"; any in HTTP/1.0; any, or a length but 0, in a 1xx or 204 response
+ *   look-alikes of a field of framing, such as Content_Length, which some backends take for it
+ *   Connection what is no token, and as an option any field that is meant for everyone: Host, Content-Length,
+ *              Content-Type, Cookie, Expect, Authorization, Cache-Control, X-Forwarded-* and their kin. Other fields
+ *              that it lists are removed.
+ *   Upgrade    is kept where Connection lists it, without h2c, HTTP and TLS; a 101 without it is refused
+ *   chunks     white space around sizes, more than 16 digits or 63 bits, extensions out of proportion to the content
+ *   trailers   fields of framing are refused; silently dropped are those that a receiver must know before the content
+ *              or must not believe (RFC 9110 6.5.1): Authorization, Cookie, Set-Cookie, Cache-Control, Content-Type,
+ *              -Encoding and -Range, Expect, Location, Strict-Transport-Security, X-Forwarded-* and their kin
+ *
+ * Expect: 100-continue stays among the fields, beside the member that tells of it; HTTP/1.0's is dropped. */
 #ifndef HTTP_H1_H
 #define HTTP_H1_H
 
@@ -70,7 +84,8 @@ void h1_body_took(struct h1_body *b, size_t n);
  * that asked for it); Upgrade with its Connection where m->upgrade is set; TE: trailers where te_trailers.
  * Returns the bytes written or -E_LIMIT when they do not fit. */
 int h1_write_request(const struct message *m, uint8_t *out, size_t room) MUST_USE;
-/* to: the version of the client; a BODY_STREAMED response to HTTP/1.0 must have been made BODY_TO_CLOSE by the caller. */
+/* to: the version of the client; the caller made a BODY_STREAMED response to HTTP/1.0 a BODY_TO_CLOSE one. A response
+ * whose content is empty has BODY_LENGTH and length 0; BODY_NONE says that there cannot be any (HEAD, 1xx, 204, 304). */
 int h1_write_response(const struct message *m, enum http_version to, uint8_t *out, size_t room) MUST_USE;
 
 enum { H1_CHUNK_HEAD = 18 }; /* bytes at most: 16 hex digits and CRLF */

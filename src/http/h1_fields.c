@@ -159,7 +159,7 @@ int h1_fields(const uint8_t *at, const uint8_t *end, const struct h1_limits *lim
         result = h1_field_line(line, &field);
         if (result < 0)
             return result;
-        /* A backend that maps '_' and '-' to one variable would see a second length or coding: never let it. */
+        /* A backend that maps both names to one variable would see a second length or coding: never let it. */
         if (field_is_framing(field.like) && field.like != field.id)
             return -E_AMBIGUOUS;
         if (field_is_framing(field.id))

@@ -68,8 +68,9 @@ struct h1_framing {
     struct bytes name[H1_NAMED_MOST]; /* other options of Connection: fields of one hop */
 };
 
-/* Reads fields up to the empty line that must be the last two bytes before end: those of framing into f, all others into
- * the message, without those that Connection lists. Returns 0 or -E_SYNTAX, -E_AMBIGUOUS, -E_HEAD_TOO_LARGE, -E_MEMORY. */
+/* Reads fields up to the empty line that must be the last two bytes before end: those of framing into f, all others
+ * into the message, without those that Connection lists. Returns 0 or -E_SYNTAX, -E_AMBIGUOUS, -E_HEAD_TOO_LARGE,
+ * -E_MEMORY. */
 int h1_fields(const uint8_t *at, const uint8_t *end, const struct h1_limits *limits, struct message *m,
               struct h1_framing *f) MUST_USE;
 /* Whether the message's content is chunked. Returns 0 for no, 1 for yes, or -E_AMBIGUOUS, -E_CODING. */

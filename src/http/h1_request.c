@@ -142,7 +142,7 @@ static int settle_content(const struct h1_framing *f, struct message *m)
     m->body = chunked ? BODY_STREAMED : f->lengths ? BODY_LENGTH : BODY_NONE;
     m->has_length = f->lengths > 0;
     m->length = f->length;
-    m->te_trailers = f->te_trailers;
+    m->te_trailers = f->te_trailers && m->version != HTTP_1_0;
     m->persistent = !f->close && (m->version != HTTP_1_0 || f->keep_alive);
     return 0;
 }

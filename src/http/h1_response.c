@@ -59,7 +59,12 @@ static int parse_response(struct bytes head, const struct h1_limits *limits, enu
         result = h1_fields(at, end, limits, m, &f);
     if (result == 0)
         result = settle_content(&f, request_method, m);
-    return result < 0 ? result : h1_upgrade(&f, m);
+    if (result == 0)
+        result = h1_upgrade(&f, m);
+    /* RFC 9110 15.2.2: it must say what the connection speaks from now on; to what we would not follow it is none */
+    if (result == 0 && m->status == 101 && m->upgrade.size == 0)
+        return -E_SYNTAX;
+    return result;
 }
 
 int h1_parse_response(struct bytes head, const struct h1_limits *limits, enum http_method request_method,

@@ -30,8 +30,8 @@ enum http_method {
     X(ACCEPT, "accept") X(CONNECTION, "connection") X(CONTENT_LENGTH, "content-length") \
     X(CONTENT_TYPE, "content-type") X(COOKIE, "cookie") X(DATE, "date") X(EXPECT, "expect") X(FORWARDED, "forwarded") \
     X(HOST, "host") X(HTTP2_SETTINGS, "http2-settings") X(KEEP_ALIVE, "keep-alive") \
-    X(PROXY_CONNECTION, "proxy-connection") X(REFERER, "referer") X(STRICT_TRANSPORT_SECURITY, "strict-transport-security") \
-    X(TE, "te") X(TRAILER, "trailer") X(TRANSFER_ENCODING, "transfer-encoding") X(UPGRADE, "upgrade") \
+    X(PROXY_CONNECTION, "proxy-connection") X(REFERER, "referer") \
+    X(STRICT_TRANSPORT_SECURITY, "strict-transport-security") X(TE, "te") X(TRAILER, "trailer") X(TRANSFER_ENCODING, "transfer-encoding") X(UPGRADE, "upgrade") \
     X(USER_AGENT, "user-agent") X(VIA, "via") X(X_FORWARDED_FOR, "x-forwarded-for") \
     X(X_FORWARDED_HOST, "x-forwarded-host") X(X_FORWARDED_PORT, "x-forwarded-port") \
     X(X_FORWARDED_PROTO, "x-forwarded-proto") X(X_REAL_IP, "x-real-ip") X(X_REQUEST_ID, "x-request-id")
@@ -50,7 +50,7 @@ struct field {
     struct bytes name;  /* as it came, a valid token (RFC 9110 5.6.2) */
     struct bytes value; /* without white space around it; no CR, LF, NUL */
     uint8_t id;         /* enum field_id */
-    uint8_t like;       /* enum field_id of what a backend may take it for: the id where '_' in the name is read as '-' */
+    uint8_t like;       /* enum field_id of what a backend may take it for: the id, also of "x_real.ip" */
 };
 
 /* Fields in the order in which they came. Removal keeps the order. */
@@ -74,7 +74,7 @@ struct message {
     enum http_method method;
     struct bytes method_name;
     struct bytes scheme;    /* of an absolute-form target, lower case; else empty */
-    struct bytes authority; /* Host, or the target's; validated as uri-host [":" port]; empty for HTTP/1.0 without Host */
+    struct bytes authority; /* the target's, else Host; a valid uri-host [":" port]; empty for HTTP/1.0 without */
     struct bytes path;      /* origin form with query ("/a?b"), or "*" for OPTIONS */
     bool expect_continue;   /* Expect: 100-continue */
     bool te_trailers;       /* TE: trailers */
@@ -86,9 +86,10 @@ struct message {
     struct fields fields;
     struct bytes upgrade;   /* Upgrade's value, only where Connection listed it; else empty */
     enum http_body body;
-    uint64_t length;        /* BODY_LENGTH; and a Content-Length that a response without content announces (HEAD, 304) */
+    uint64_t length;        /* BODY_LENGTH; or what a response without content announces (HEAD, 304) */
     bool has_length;        /* length is meaningful */
-    bool persistent;        /* HTTP/1: the connection may carry another message behind this one */
+    bool persistent;        /* HTTP/1: the connection may carry another message behind this one. Parsed, that is the
+                               connection that it came on; who passes it on sets it for the other one */
 };
 
 /* An empty message whose views will live in the arena. */
@@ -110,7 +111,8 @@ int message_add_known(struct message *m, enum field_id id, struct bytes value) M
 /* The first one's value, or NULL. */
 const struct bytes *message_field(const struct message *m, enum field_id id);
 const struct bytes *message_field_named(const struct message *m, struct bytes name);
-/* Removes all of them; '-' and '_' in names count as equal, since backends map both to the same variable. */
+/* Removes all of them. '-', '_' and all else in names that is neither letter nor digit count as equal, since backends
+ * map them to the same variable. */
 void message_remove(struct message *m, enum field_id id);
 /* The same for several at once: a sum of FIELD_BIT(id). */
 void message_remove_set(struct message *m, uint64_t ids);

@@ -106,9 +106,13 @@ struct bytes field_name_of(enum field_id id)
     return bytes_of(known_fields[id].text, known_fields[id].size);
 }
 
+/* What is neither letter nor digit becomes '_' in the variables that CGI and its heirs make of names: "Content.Length"
+ * and "content_length" would be the same to them. */
 static uint8_t alike(uint8_t c)
 {
-    return c == '_' ? '-' : ascii_lower(c);
+    uint8_t lower = ascii_lower(c);
+
+    return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') ? lower : '-';
 }
 
 bool field_names_alike(struct bytes a, struct bytes b)

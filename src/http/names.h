@@ -12,9 +12,9 @@
      FIELD_BIT(FIELD_TE) | FIELD_BIT(FIELD_TRANSFER_ENCODING) | FIELD_BIT(FIELD_UPGRADE))
 
 /* name: a valid token. Returns its number, FIELD_OTHER for unknown ones.
- *   ret_like   the same, but with '_' read as '-' ("content_length") */
+ *   ret_like   the same, also for what a backend may take for it ("content_length") */
 enum field_id field_lookup(struct bytes name, enum field_id *ret_like);
-/* Equal but for case, and with '_' and '-' the same. */
+/* Equal but for case and for punctuation: any byte that is neither letter nor digit equals any other. */
 bool field_names_alike(struct bytes a, struct bytes b);
 
 /* Makes room for more fields. Returns 0 or -E_MEMORY. */

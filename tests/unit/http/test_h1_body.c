@@ -90,18 +90,19 @@ struct good {
 };
 
 static const struct good good_chunked[] = {
-    {"0\r\n\r\n",                                           "",                      "",      0                                                  },
-    { "0\r\n\r\nGET /",                                     "",                      "GET /", 0                                                  },
-    { "5\r\nhello\r\n0\r\n\r\n",                            "hello",                 "",      0                                                  },
-    { "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\nX",            "hello world",           "X",     0                                                  },
-    { "A\r\n0123456789\r\nb\r\n0123456789a\r\n000\r\n\r\n", "01234567890123456789a", "",      0                                                  },
-    { "0000000000000005\r\nhello\r\n0\r\n\r\n",             "hello",                 "",      0                                                  },
-    { "5;a\r\nhello\r\n0;b=c\r\n\r\n",                      "hello",                 "",      0                                                  },
-    { "5;a=\"b; c\xff\t\";d\r\nhello\r\n0\r\n\r\n",         "hello",                 "",      0                                                  },
-    { "2\r\n\r\n\r\n0\r\n\r\n",                             "\r\n",                  "",      0                                                  },
-    { "0\r\nA: b\r\nC:d\r\n\r\nX",                          "",                      "X",     2                                                  },
+    { "0\r\n\r\n", "", "", 0 },
+    { "0\r\n\r\nGET /", "", "GET /", 0 },
+    { "5\r\nhello\r\n0\r\n\r\n", "hello", "", 0 },
+    { "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\nX", "hello world", "X", 0 },
+    { "A\r\n0123456789\r\nb\r\n0123456789a\r\n000\r\n\r\n", "01234567890123456789a", "", 0 },
+    { "0000000000000005\r\nhello\r\n0\r\n\r\n", "hello", "", 0 },
+    { "5;a\r\nhello\r\n0;b=c\r\n\r\n", "hello", "", 0 },
+    { "5;a=\"b; c\xff\t\";d\r\nhello\r\n0\r\n\r\n", "hello", "", 0 },
+    { "2\r\n\r\n\r\n0\r\n\r\n", "\r\n", "", 0 },
+    { "0\r\nA: b\r\nC:d\r\n\r\nX", "", "X", 2 },
     { "1\r\nx\r\n0\r\nCookie: a\r\nset-cookie: b\r\nAuthorization: c\r\nX_Forwarded-For: d\r\nX: y\r\nTrailer: "
-     "x\r\n\r\n",                                                      "x",                                                                    "",                   1},
+      "x\r\n\r\n",
+      "x", "", 1 },
 };
 
 static void chunked_content_is_read_however_the_bytes_come(void **state)

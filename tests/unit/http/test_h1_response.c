@@ -24,42 +24,42 @@ struct good {
 };
 
 static const struct good good[] = {
-    {OK "Content-Length: 5" END,                                                                         METHOD_GET,     "200 OK 1.1 body=length length=5 persistent"       },
-    { OK "Content-Length: 0" END,                                                                        METHOD_GET,     "200 OK 1.1 body=length length=0 persistent"       },
-    { OK "Transfer-Encoding: Chunked" END,                                                               METHOD_GET,     "200 OK 1.1 body=streamed persistent"              },
-    { OK "\r\n",                                                                                         METHOD_GET,     "200 OK 1.1 body=to-close"                         },
-    { OK "Connection: keep-alive" END,                                                                   METHOD_GET,     "200 OK 1.1 body=to-close"                         },
-    { OK "Content-Length: 5\r\nConnection: close" END,                                                   METHOD_GET,     "200 OK 1.1 body=length length=5"                  },
-    { "HTTP/1.0 200 OK\r\nContent-Length: 5" END,                                                        METHOD_GET,     "200 OK 1.0 body=length length=5"                  },
-    { "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: Keep-Alive" END,                              METHOD_GET,
-     "200 OK 1.0 body=length length=5 persistent"                                                                                                                           },
-    { "HTTP/1.0 200 OK\r\n\r\n",                                                                         METHOD_GET,     "200 OK 1.0 body=to-close"                         },
-    { "HTTP/1.2 200 OK\r\nContent-Length: 5" END,                                                        METHOD_GET,     "200 OK 1.1 body=length length=5 persistent"       },
- /* the reason */
-    { "HTTP/1.1 404\r\nContent-Length: 0" END,                                                           METHOD_GET,     "404  1.1 body=length length=0 persistent"         },
-    { "HTTP/1.1 404 \r\nContent-Length: 0" END,                                                          METHOD_GET,     "404  1.1 body=length length=0 persistent"         },
-    { "HTTP/1.1 599 Not \xc3\xa9 \tfound\r\nContent-Length: 0" END,                                      METHOD_GET,
-     "599 Not \xc3\xa9 \tfound 1.1 body=length length=0 persistent"                                                                                                         },
- /* without content */
-    { OK "Content-Length: 5" END,                                                                        METHOD_HEAD,    "200 OK 1.1 length=5 persistent"                   },
-    { OK "Transfer-Encoding: chunked" END,                                                               METHOD_HEAD,    "200 OK 1.1 persistent"                            },
-    { OK "\r\n",                                                                                         METHOD_HEAD,    "200 OK 1.1 persistent"                            },
-    { "HTTP/1.1 304 Not Modified\r\nContent-Length: 5" END,                                              METHOD_GET,     "304 Not Modified 1.1 length=5 persistent"         },
-    { "HTTP/1.1 304 Not Modified\r\nETag: x" END,                                                        METHOD_GET,     "304 Not Modified 1.1 persistent | ETag: x"        },
-    { "HTTP/1.1 204 No Content\r\n\r\n",                                                                 METHOD_GET,     "204 No Content 1.1 persistent"                    },
-    { "HTTP/1.1 204 No Content\r\nContent-Length: 0" END,                                                METHOD_GET,     "204 No Content 1.1 persistent"                    },
-    { "HTTP/1.1 100 Continue\r\n\r\n",                                                                   METHOD_POST,    "100 Continue 1.1 persistent"                      },
-    { "HTTP/1.1 103 Early Hints\r\nLink: x" END,                                                         METHOD_GET,     "103 Early Hints 1.1 persistent | Link: x"         },
-    { "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade" END,               METHOD_GET,
-     "101 Switching Protocols 1.1 upgrade=websocket"                                                                                                                        },
-    { OK "Content-Length: 5" END,                                                                        METHOD_CONNECT, "200 OK 1.1 length=5 persistent"                   },
-    { "HTTP/1.1 405 No\r\nContent-Length: 5" END,                                                        METHOD_CONNECT, "405 No 1.1 body=length length=5 persistent"       },
- /* fields of one hop */
+    { OK "Content-Length: 5" END, METHOD_GET, "200 OK 1.1 body=length length=5 persistent" },
+    { OK "Content-Length: 0" END, METHOD_GET, "200 OK 1.1 body=length length=0 persistent" },
+    { OK "Transfer-Encoding: Chunked" END, METHOD_GET, "200 OK 1.1 body=streamed persistent" },
+    { OK "\r\n", METHOD_GET, "200 OK 1.1 body=to-close" },
+    { OK "Connection: keep-alive" END, METHOD_GET, "200 OK 1.1 body=to-close" },
+    { OK "Content-Length: 5\r\nConnection: close" END, METHOD_GET, "200 OK 1.1 body=length length=5" },
+    { "HTTP/1.0 200 OK\r\nContent-Length: 5" END, METHOD_GET, "200 OK 1.0 body=length length=5" },
+    { "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: Keep-Alive" END, METHOD_GET,
+      "200 OK 1.0 body=length length=5 persistent" },
+    { "HTTP/1.0 200 OK\r\n\r\n", METHOD_GET, "200 OK 1.0 body=to-close" },
+    { "HTTP/1.2 200 OK\r\nContent-Length: 5" END, METHOD_GET, "200 OK 1.1 body=length length=5 persistent" },
+    /* the reason */
+    { "HTTP/1.1 404\r\nContent-Length: 0" END, METHOD_GET, "404  1.1 body=length length=0 persistent" },
+    { "HTTP/1.1 404 \r\nContent-Length: 0" END, METHOD_GET, "404  1.1 body=length length=0 persistent" },
+    { "HTTP/1.1 599 Not \xc3\xa9 \tfound\r\nContent-Length: 0" END, METHOD_GET,
+      "599 Not \xc3\xa9 \tfound 1.1 body=length length=0 persistent" },
+    /* without content */
+    { OK "Content-Length: 5" END, METHOD_HEAD, "200 OK 1.1 length=5 persistent" },
+    { OK "Transfer-Encoding: chunked" END, METHOD_HEAD, "200 OK 1.1 persistent" },
+    { OK "\r\n", METHOD_HEAD, "200 OK 1.1 persistent" },
+    { "HTTP/1.1 304 Not Modified\r\nContent-Length: 5" END, METHOD_GET, "304 Not Modified 1.1 length=5 persistent" },
+    { "HTTP/1.1 304 Not Modified\r\nETag: x" END, METHOD_GET, "304 Not Modified 1.1 persistent | ETag: x" },
+    { "HTTP/1.1 204 No Content\r\n\r\n", METHOD_GET, "204 No Content 1.1 persistent" },
+    { "HTTP/1.1 204 No Content\r\nContent-Length: 0" END, METHOD_GET, "204 No Content 1.1 persistent" },
+    { "HTTP/1.1 100 Continue\r\n\r\n", METHOD_POST, "100 Continue 1.1 persistent" },
+    { "HTTP/1.1 103 Early Hints\r\nLink: x" END, METHOD_GET, "103 Early Hints 1.1 persistent | Link: x" },
+    { "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade" END, METHOD_GET,
+      "101 Switching Protocols 1.1 upgrade=websocket" },
+    { OK "Content-Length: 5" END, METHOD_CONNECT, "200 OK 1.1 length=5 persistent" },
+    { "HTTP/1.1 405 No\r\nContent-Length: 5" END, METHOD_CONNECT, "405 No 1.1 body=length length=5 persistent" },
+    /* fields of one hop */
     { OK "Content-Length: 1\r\nUpgrade: h2,h2c\r\nConnection: Upgrade, Keep-Alive, X\r\nKeep-Alive: timeout=5\r\nX: "
          "1\r\nHost: y\r\nY: 2" END,
-     METHOD_GET,                                                                                                         "200 OK 1.1 body=length length=1 persistent | Y: 2"},
+      METHOD_GET, "200 OK 1.1 body=length length=1 persistent | Y: 2" },
     { "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 1\r\nUpgrade: foo/2\r\nConnection: Upgrade" END, METHOD_GET,
-     "426 Upgrade Required 1.1 body=length length=1 persistent upgrade=foo/2"                                                                                               },
+      "426 Upgrade Required 1.1 body=length length=1 persistent upgrade=foo/2" },
 };
 
 static void well_formed_responses_become_messages(void **state)
@@ -143,6 +143,10 @@ static const char *const bad[] = {
     "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked" END,
     "HTTP/1.1 100 Continue\r\nContent-Length: 5" END,
     "HTTP/1.1 101 Switching Protocols\r\nTransfer-Encoding: chunked" END,
+    "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket" END,
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c" END,
+    "HTTP/1.0 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket" END,
 };
 
 static void malformed_responses_are_refused(void **state)

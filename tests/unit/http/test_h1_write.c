@@ -151,16 +151,10 @@ static void a_chunk_head_is_hexadecimal_without_zeros_in_front(void **state)
     static const struct {
         uint64_t size;
         const char *text;
-    } heads[] = {
-        {1,           "1\r\n"               },
-        { 15,         "f\r\n"               },
-        { 16,         "10\r\n"              },
-        { 255,        "ff\r\n"              },
-        { 256,        "100\r\n"             },
-        { 8000,       "1f40\r\n"            },
-        { 65536,      "10000\r\n"           },
-        { UINT64_MAX, "ffffffffffffffff\r\n"}
-    };
+    } heads[] = { { 1, "1\r\n" },         { 15, "f\r\n" },
+                  { 16, "10\r\n" },       { 255, "ff\r\n" },
+                  { 256, "100\r\n" },     { 8000, "1f40\r\n" },
+                  { 65536, "10000\r\n" }, { UINT64_MAX, "ffffffffffffffff\r\n" } };
 
     for (size_t i = 0; i < COUNT_OF(heads); i++) {
         uint8_t out[H1_CHUNK_HEAD];
