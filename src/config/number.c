@@ -145,7 +145,7 @@ const char *number_read(struct arena *arena, enum option_type type, struct bytes
         return arena_printf(arena, "must not start with 0\ndid you mean %.*s%.*s?", BYTES_PRINT(digits), BYTES_PRINT(rest));
     }
     unit = find_unit(kind, rest);
-    if (!unit && type == OPTION_DURATION && bytes_equal_text(text, "0"))
+    if (!unit && bytes_equal_text(text, "0"))
         unit = kind->units;
     if (!unit)
         return explain_unit(arena, kind, digits, rest);

@@ -1,46 +1,14 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "config/state.h"
+#include "config/context.h"
 #include "config/suggest.h"
 #include "config/value.h"
-
-/* Where the walk is: which table, for which thing, and the nearest node that the file has for it. */
-struct context {
-    const struct context *up;
-    const struct option_table *table;
-    const char *name;  /* a map's key, or NULL */
-    const char *shown; /* how messages call the one row that is given in shorthand, or NULL */
-    const struct yaml_node *node;
-    bool is_default; /* the values come out of a row's `standard`: what is wrong with them is our own bug */
-};
 
 static void read_struct(struct config *c, const struct context *x, void *base);
 static void fill_default(struct config *c, const struct context *x, const struct option *row, void *field);
 static void read_value(struct config *c, const struct context *x, const struct option *row, const struct yaml_node *node,
                        void *field);
-
-/* "listener "web"", "timeouts of listener "web"" */
-static const char *describe(struct config *c, const struct context *x)
-{
-    if (!x->up)
-        return "the configuration";
-    if (x->name)
-        return config_text(c, "%s %s", x->table->name, config_quote(c, bytes_of_text(x->name)));
-    return x->up->up ? config_text(c, "%s of %s", x->table->name, describe(c, x->up)) : x->table->name;
-}
-
-static void complain(struct config *c, const struct context *x, const struct yaml_node *node, const char *text)
-{
-    if (x->is_default) {
-        fprintf(stderr, "default in %s: %s\n", x->table->name, text);
-        CHECK(!"the default of an option is wrong");
-    }
-    if (node)
-        complain_node(c, node, text);
-    else
-        complain_at(c, COMPLAINT_ERROR, SIZE_MAX, SIZE_MAX, text);
-}
 
 static void remember(struct config *c, const struct context *x, const struct option *row, const struct yaml_node *node,
                      const void *field)
@@ -49,120 +17,6 @@ static void remember(struct config *c, const struct context *x, const struct opt
                            .is_struct = row->type == OPTION_SECTION };
     if (!x->is_default)
         place_add(c, &place);
-}
-
-static const struct option *find_row(const struct option_table *table, struct bytes name)
-{
-    for (size_t i = 0; i < table->row_count; i++)
-        if (bytes_equal_text(name, table->rows[i].name))
-            return &table->rows[i];
-    return NULL;
-}
-
-/* A key that is known, but one level further in or out: the usual slip of indentation. */
-static const char *elsewhere(struct config *c, const struct context *x, struct bytes key)
-{
-    for (size_t i = 0; i < x->table->row_count; i++) {
-        const struct option *row = &x->table->rows[i];
-        if ((row->type == OPTION_SECTION || row->type == OPTION_OPTIONAL) && find_row(row->table, key))
-            return config_text(c, "it belongs below \"%s\"", row->name);
-    }
-    for (const struct context *up = x->up; up; up = up->up)
-        if (find_row(up->table, key))
-            return up->up ? config_text(c, "it belongs to %s; is it indented too far?", describe(c, up)) :
-                            "it belongs to the top level; is it indented too far?";
-    for (size_t i = 0; i < x->table->row_count; i++) {
-        const struct option *row = &x->table->rows[i];
-        if ((row->type == OPTION_MAP || row->type == OPTION_LIST) && find_row(row->table, key))
-            return config_text(c, "it belongs to %s below \"%s\"",
-                               row->type == OPTION_MAP ? config_text(c, "a named %s", row->table->name) : "an item", row->name);
-    }
-    return NULL;
-}
-
-static const char *list_keys(struct config *c, const struct option_table *table)
-{
-    const char *list = "";
-
-    for (size_t i = 0; i < table->row_count; i++)
-        list = config_text(c, "%s%s%s", list, i ? ", " : "", table->rows[i].name);
-    return list;
-}
-
-/* Returns the row that was probably meant, or NULL. */
-static const struct option *complain_unknown(struct config *c, const struct context *x, const struct yaml_node *key)
-{
-    struct suggestion best = { NULL, 0 };
-    const char *text, *note;
-
-    if (bytes_equal_text(key->text, "<<") && key->is_plain) {
-        complain(c, x, key, "merge keys (<<) are not supported\nwrite the values out");
-        return NULL;
-    }
-    text = config_text(c, "unknown key %s %s%s", config_quote(c, key->text), x->up ? "in " : "",
-                       x->up ? describe(c, x) : "at the top level");
-    for (size_t i = 0; i < x->table->row_count; i++)
-        suggest(&best, key->text, x->table->rows[i].name);
-    note = elsewhere(c, x, key->text);
-    if (note && best.distance > 1)
-        best.word = NULL;
-    if (best.word)
-        note = config_text(c, "did you mean \"%s\"?", best.word);
-    if (!note)
-        note = config_text(c, "known here: %s", list_keys(c, x->table));
-    complain(c, x, key, config_text(c, "%s\n%s", text, note));
-    return best.word ? find_row(x->table, bytes_of_text(best.word)) : NULL;
-}
-
-static void complain_twice(struct config *c, const struct context *x, const struct yaml_node *again, const struct yaml_node *first)
-{
-    size_t line = 1;
-
-    for (size_t i = 0; i < first->key->begin && i < c->text.size; i++)
-        line += c->text.at[i] == '\n';
-    complain(c, x, again->key, config_text(c, "%s is given twice; the first is in line %zu", config_quote(c, again->key->text), line));
-}
-
-static int compare_keys(const void *left, const void *right)
-{
-    const struct yaml_node *a = *(const struct yaml_node *const *)left, *b = *(const struct yaml_node *const *)right;
-    size_t least = a->key->text.size < b->key->text.size ? a->key->text.size : b->key->text.size;
-    int order = least ? memcmp(a->key->text.at, b->key->text.at, least) : 0;
-
-    if (order == 0 && a->key->text.size != b->key->text.size)
-        order = a->key->text.size < b->key->text.size ? -1 : 1;
-    return order ? order : a->key->begin < b->key->begin ? -1 : 1;
-}
-
-/* The members of a mapping whose keys are texts, without those that come again: these are complained about. */
-static struct yaml_node **unique_members(struct config *c, const struct context *x, const struct yaml_node *mapping, size_t *ret_count)
-{
-    struct yaml_node **all = config_alloc(c, (mapping->count + 1) * sizeof(*all));
-    struct yaml_node **sorted = config_alloc(c, (mapping->count + 1) * sizeof(*all));
-    size_t count = 0, unique = 0;
-
-    for (struct yaml_node *member = mapping->first; member; member = member->next)
-        if (member->key->kind == YAML_SCALAR)
-            all[count++] = member;
-    if (count) {
-        memcpy(sorted, all, count * sizeof(*all));
-        qsort(sorted, count, sizeof(*sorted), compare_keys);
-    }
-    for (size_t i = 1, first = 0; i < count; i++) {
-        if (!bytes_equal(sorted[i]->key->text, sorted[first]->key->text)) {
-            first = i;
-            continue;
-        }
-        complain_twice(c, x, sorted[i], sorted[first]);
-        for (size_t j = 0; j < count; j++)
-            if (all[j] == sorted[i])
-                all[j] = NULL;
-    }
-    for (size_t i = 0; i < count; i++)
-        if (all[i])
-            all[unique++] = all[i];
-    *ret_count = unique;
-    return all;
 }
 
 static void add_file(struct config *c, const struct option *row, const struct option_file *file, size_t offset)
@@ -206,13 +60,13 @@ static void read_scalar(struct config *c, const struct context *x, const struct 
     if (node->kind != YAML_SCALAR) {
         const char *kind = node->kind == YAML_SEQUENCE ? "a list" : "a mapping";
         const char *note = node->kind == YAML_SEQUENCE && node->count == 1 ? "\nwrite it without [ ] or -" : "";
-        complain(c, x, node, config_text(c, "\"%s\" must be %s, not %s%s", name, value_describe(&c->arena, row), kind, note));
+        context_complain(c, x, node, config_text(c, "\"%s\" must be %s, not %s%s", name, value_describe(&c->arena, row), kind, note));
         fill_default(c, x, row, field);
         return;
     }
     problem = value_read(&c->arena, row, node, field);
     if (problem) {
-        complain(c, x, node, config_text(c, "\"%s\" %s", name, problem));
+        context_complain(c, x, node, config_text(c, "\"%s\" %s", name, problem));
         fill_default(c, x, row, field);
         return;
     }
@@ -224,7 +78,7 @@ static void read_scalar(struct config *c, const struct context *x, const struct 
 
 static bool is_shorthand(const struct option_table *table, const struct yaml_node *node)
 {
-    const struct option *row = find_row(table, bytes_of_text(table->shorthand));
+    const struct option *row = table_find_row(table, bytes_of_text(table->shorthand));
 
     CHECK(row);
     return node->kind == YAML_SCALAR || row->type == OPTION_LIST;
@@ -254,9 +108,9 @@ static void read_item(struct config *c, const struct context *up, const struct o
         read_struct(c, &x, base);
         return;
     }
-    complain(c, up, node, config_text(c, "\"%s\" needs keys and values%s, not %s\nknown here: %s", row->name,
+    context_complain(c, up, node, config_text(c, "\"%s\" needs keys and values%s, not %s\nknown here: %s", row->name,
                                       row->type == OPTION_LIST ? " in each item" : "",
-                                      node->kind == YAML_SEQUENCE ? "a list" : "a single value", list_keys(c, table)));
+                                      node->kind == YAML_SEQUENCE ? "a list" : "a single value", table_list_keys(c, table)));
     x.node = NULL;
     x.is_default = up->is_default;
     read_struct(c, &x, base);
@@ -265,9 +119,9 @@ static void read_item(struct config *c, const struct context *up, const struct o
 static void check_count(struct config *c, const struct context *x, const struct option *row, const struct yaml_node *node, size_t count)
 {
     if (count < row->least)
-        complain(c, x, node, config_text(c, "\"%s\" needs at least %zu item%s", row->name, (size_t)row->least, row->least == 1 ? "" : "s"));
+        context_complain(c, x, node, config_text(c, "\"%s\" needs at least %zu item%s", row->name, (size_t)row->least, row->least == 1 ? "" : "s"));
     else if (row->most && count > row->most)
-        complain(c, x, node, config_text(c, "\"%s\" takes at most %zu item%s", row->name, (size_t)row->most, row->most == 1 ? "" : "s"));
+        context_complain(c, x, node, config_text(c, "\"%s\" takes at most %zu item%s", row->name, (size_t)row->most, row->most == 1 ? "" : "s"));
 }
 
 static void remember_item(struct config *c, const struct context *x, const struct option *row, const struct yaml_node *node, const void *item)
@@ -288,7 +142,7 @@ static void read_list(struct config *c, const struct context *x, const struct op
     ret_list->count = count;
     for (const struct yaml_node *item = is_single ? node : node->first; item; item = is_single ? NULL : item->next, i++) {
         if (!is_single && yaml_is_null(item))
-            complain(c, x, item, config_text(c, "an empty item in \"%s\"", row->name));
+            context_complain(c, x, item, config_text(c, "an empty item in \"%s\"", row->name));
         else
             read_item(c, x, row, item, NULL, items + i * size);
         remember_item(c, x, row, item, items + i * size);
@@ -304,12 +158,12 @@ static void read_map(struct config *c, const struct context *x, const struct opt
     uint8_t *items;
 
     if (node->kind != YAML_MAPPING) {
-        complain(c, x, node, config_text(c, "\"%s\" holds named %ss, not %s\nwrite \"NAME:\" with its keys indented below it",
+        context_complain(c, x, node, config_text(c, "\"%s\" holds named %ss, not %s\nwrite \"NAME:\" with its keys indented below it",
                                          row->name, row->table->name, node->kind == YAML_SEQUENCE ? "a list" : "a single value"));
         fill_default(c, x, row, ret_list);
         return;
     }
-    members = unique_members(c, x, node, &count);
+    members = context_members(c, x, node, &count);
     items = config_alloc(c, count * size);
     ret_list->items = items;
     ret_list->count = count;
@@ -317,7 +171,7 @@ static void read_map(struct config *c, const struct context *x, const struct opt
         struct place name = { .address = items + i * size, .size = sizeof(const char *), .node = members[i]->key };
         *(const char **)(items + i * size) = (const char *)members[i]->key->text.at;
         if (members[i]->key->text.size == 0)
-            complain(c, x, members[i]->key, config_text(c, "a %s needs a name", row->table->name));
+            context_complain(c, x, members[i]->key, config_text(c, "a %s needs a name", row->table->name));
         read_item(c, x, row, members[i], (const char *)members[i]->key->text.at, items + i * size);
         remember_item(c, x, row, members[i], items + i * size);
         if (!x->is_default)
@@ -380,7 +234,7 @@ static void fill_default(struct config *c, const struct context *x, const struct
 static void read_null(struct config *c, const struct context *x, const struct option *row, const struct yaml_node *node, void *field)
 {
     if (row->required) {
-        complain(c, x, node, config_text(c, "\"%s\" needs a value: %s", row->name, value_is_scalar(row->type) ?
+        context_complain(c, x, node, config_text(c, "\"%s\" needs a value: %s", row->name, value_is_scalar(row->type) ?
                                          value_describe(&c->arena, row) : "it must not be empty"));
         return;
     }
@@ -389,7 +243,7 @@ static void read_null(struct config *c, const struct context *x, const struct op
     } else if (row->type == OPTION_LIST || row->type == OPTION_MAP) {
         fill_default(c, x, row, field);
     } else if (!value_may_be_null(row->type) && row->standard) {
-        complain(c, x, node, config_text(c, "\"%s\" has no value\nremove the line for the default, %s", row->name, row->standard));
+        context_complain(c, x, node, config_text(c, "\"%s\" has no value\nremove the line for the default, %s", row->name, row->standard));
         fill_default(c, x, row, field);
     }
 }
@@ -406,7 +260,7 @@ static void read_row(struct config *c, const struct context *x, const struct opt
 
     if (!node) {
         if (row->required && !given->is_misspelt)
-            complain(c, x, x->node, config_text(c, "\"%s\" is missing in %s", row->name, describe(c, x)));
+            context_complain(c, x, x->node, config_text(c, "\"%s\" is missing in %s", row->name, context_describe(c, x)));
         fill_default(c, x, row, field);
         return;
     }
@@ -427,12 +281,12 @@ static void read_struct(struct config *c, const struct context *x, void *base)
     size_t count = 0;
 
     if (x->node && x->node->kind == YAML_MAPPING)
-        members = unique_members(c, x, x->node, &count);
+        members = context_members(c, x, x->node, &count);
     for (size_t i = 0; i < count; i++) {
-        const struct option *row = find_row(table, members[i]->key->text);
+        const struct option *row = table_find_row(table, members[i]->key->text);
         if (row)
             given[row - table->rows].node = members[i];
-        else if ((row = complain_unknown(c, x, members[i]->key)))
+        else if ((row = context_complain_unknown(c, x, members[i]->key)))
             given[row - table->rows].is_misspelt = true;
     }
     /* A section that the file does not have complains where the section would be. */
@@ -445,7 +299,7 @@ static void read_struct(struct config *c, const struct context *x, void *base)
 /* The names that a reference may have: the keys of a map of the root. */
 static const struct option_list *referred_map(const struct config *c, const struct option *row)
 {
-    const struct option *map = find_row(c->table, bytes_of_text(row->refers_to));
+    const struct option *map = table_find_row(c->table, bytes_of_text(row->refers_to));
 
     CHECK(map && map->type == OPTION_MAP);
     return (const struct option_list *)(const void *)((const uint8_t *)c->root + map->offset);
@@ -453,7 +307,7 @@ static const struct option_list *referred_map(const struct config *c, const stru
 
 static void check_reference(struct config *c, const struct config_reference *reference)
 {
-    const struct option *map = find_row(c->table, bytes_of_text(reference->row->refers_to));
+    const struct option *map = table_find_row(c->table, bytes_of_text(reference->row->refers_to));
     const struct option_list *list = referred_map(c, reference->row);
     struct suggestion best = { NULL, 0 };
     const char *known = "", *text;
@@ -497,7 +351,7 @@ struct config *config_read(const struct option_table *root, const char *file_nam
     for (const struct yaml_problem *p = yaml.problems; p; p = p->next)
         complain_at(c, COMPLAINT_ERROR, p->begin, p->end, p->text);
     if (yaml.root && yaml.root->kind != YAML_MAPPING && !yaml_is_null(yaml.root)) {
-        complain_node(c, yaml.root, config_text(c, "a configuration is keys and values\nknown here: %s", list_keys(c, root)));
+        complain_node(c, yaml.root, config_text(c, "a configuration is keys and values\nknown here: %s", table_list_keys(c, root)));
         yaml.is_broken = true;
     }
     x.node = yaml.is_broken ? NULL : yaml.root;

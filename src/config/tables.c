@@ -1,0 +1,69 @@
+#include "config/tables.h"
+
+#include "base/check.h"
+#include "config/value.h"
+
+const struct table_entry *tables_find(const struct table_entry *all, const struct option_table *table)
+{
+    while (all && all->table != table)
+        all = all->next;
+    return all;
+}
+
+const struct option *table_shorthand(const struct option_table *table)
+{
+    for (size_t i = 0; table->shorthand && i < table->row_count; i++)
+        if (strcmp(table->rows[i].name, table->shorthand) == 0)
+            return &table->rows[i];
+    CHECK(!table->shorthand);
+    return NULL;
+}
+
+bool table_is_single_value(const struct option_table *table)
+{
+    return table->row_count == 1 && table->shorthand && value_is_scalar(table->rows[0].type);
+}
+
+static const char *unique_id(struct arena *arena, const struct table_entry *all, const char *name)
+{
+    unsigned same = 1;
+    const char *id;
+
+    for (const struct table_entry *e = all; e; e = e->next)
+        same += strcmp(e->table->name, name) == 0;
+    id = same == 1 ? name : arena_printf(arena, "%s-%u", name, same);
+    CHECK(id);
+    return id;
+}
+
+static void collect(struct arena *arena, struct table_entry *first, const struct option_table *table, const char *path)
+{
+    for (size_t i = 0; i < table->row_count; i++) {
+        const struct option *row = &table->rows[i];
+        struct table_entry *entry, *last = first;
+        if (!row->table || tables_find(first, row->table))
+            continue;
+        entry = arena_zalloc(arena, sizeof(*entry));
+        CHECK(entry);
+        entry->table = row->table;
+        entry->id = unique_id(arena, first, row->table->name);
+        entry->path = arena_printf(arena, "%s%s%s%s", path, *path ? "." : "", row->name, row->type == OPTION_MAP ? ".NAME" : "");
+        CHECK(entry->path);
+        while (last->next)
+            last = last->next;
+        last->next = entry;
+        collect(arena, first, row->table, entry->path);
+    }
+}
+
+struct table_entry *tables_collect(struct arena *arena, const struct option_table *root)
+{
+    struct table_entry *first = arena_zalloc(arena, sizeof(*first));
+
+    CHECK(first);
+    first->table = root;
+    first->id = root->name;
+    first->path = "";
+    collect(arena, first, root, "");
+    return first;
+}
