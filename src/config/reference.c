@@ -131,7 +131,7 @@ static void put_bounds(struct page *p, const struct option *row)
         fprintf(p->out, number_is_type(row->type) ? " More than 0." : " At least one.");
     else if (row->most == 0)
         fprintf(p->out, " At least %s%s.", least, unit);
-    else if (row->least <= 1)
+    else if (row->least <= number_is_type(row->type))
         fprintf(p->out, " At most %s%s.", most, unit);
     else
         fprintf(p->out, " From %s to %s%s.", least, most, unit);

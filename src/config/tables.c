@@ -30,29 +30,37 @@ static const char *unique_id(struct arena *arena, const struct table_entry *all,
     const char *id;
 
     for (const struct table_entry *e = all; e; e = e->next)
-        same += strcmp(e->table->name, name) == 0;
+        same += e->id && strcmp(e->table->name, name) == 0;
     id = same == 1 ? name : arena_printf(arena, "%s-%u", name, same);
     CHECK(id);
     return id;
 }
 
-static void collect(struct arena *arena, struct table_entry *first, const struct option_table *table, const char *path)
+/* First all tables of one level, then what is below each, so that a table in several places is shown at the highest. */
+static void collect(struct arena *arena, struct table_entry *first, const struct table_entry *above)
 {
+    const struct option_table *table = above->table;
+    struct table_entry *last = first, *fresh;
+
+    while (last->next)
+        last = last->next;
+    fresh = last;
     for (size_t i = 0; i < table->row_count; i++) {
         const struct option *row = &table->rows[i];
-        struct table_entry *entry, *last = first;
         if (!row->table || tables_find(first, row->table))
             continue;
-        entry = arena_zalloc(arena, sizeof(*entry));
-        CHECK(entry);
-        entry->table = row->table;
-        entry->id = unique_id(arena, first, row->table->name);
-        entry->path = arena_printf(arena, "%s%s%s%s", path, *path ? "." : "", row->name, row->type == OPTION_MAP ? ".NAME" : "");
-        CHECK(entry->path);
-        while (last->next)
-            last = last->next;
-        last->next = entry;
-        collect(arena, first, row->table, entry->path);
+        last->next = arena_zalloc(arena, sizeof(*last));
+        CHECK(last->next);
+        last->next->table = row->table;
+        last->next->id = unique_id(arena, first, row->table->name);
+        last->next->path = arena_printf(arena, "%s%s%s%s", above->path, *above->path ? "." : "", row->name,
+                                        row->type == OPTION_MAP ? ".NAME" : "");
+        CHECK(last->next->path);
+        last = last->next;
+    }
+    while (fresh != last) {
+        fresh = fresh->next;
+        collect(arena, first, fresh);
     }
 }
 
@@ -64,6 +72,6 @@ struct table_entry *tables_collect(struct arena *arena, const struct option_tabl
     first->table = root;
     first->id = root->name;
     first->path = "";
-    collect(arena, first, root, "");
+    collect(arena, first, first);
     return first;
 }

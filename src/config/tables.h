@@ -12,7 +12,7 @@ struct table_entry {
     struct table_entry *next;
 };
 
-/* In the order of a walk from the root, which comes first. Memory of the arena; out of memory aborts. */
+/* The root first, then level by level. Memory of the arena; out of memory aborts. */
 struct table_entry *tables_collect(struct arena *arena, const struct option_table *root);
 const struct table_entry *tables_find(const struct table_entry *all, const struct option_table *table);
 /* A table of one scalar row with a shorthand: its things are single values ("alpn: [h2, http/1.1]"). */
