@@ -11,6 +11,7 @@ struct context {
     const char *name;  /* a map's key, or NULL */
     const char *shown; /* how messages call the one row that is given in shorthand, or NULL */
     const struct yaml_node *node;
+    bool is_quiet;   /* something is wrong here already: what is missing is not worth a word */
     bool is_default; /* the values come out of a row's `standard`: what is wrong with them is our own bug */
 };
 

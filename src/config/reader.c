@@ -84,35 +84,40 @@ static bool is_shorthand(const struct option_table *table, const struct yaml_nod
     return node->kind == YAML_SCALAR || row->type == OPTION_LIST;
 }
 
-/* A struct out of a mapping, or out of a bare scalar where the table has a shorthand. */
+/* The mapping that a shorthand stands for. It lives as long as the places that point into it. */
+static const struct yaml_node *expand_shorthand(struct config *c, const struct option_table *table, const struct yaml_node *node)
+{
+    struct yaml_node *mapping = config_alloc(c, sizeof(*mapping)), *member = config_alloc(c, sizeof(*member));
+    struct yaml_node *key = config_alloc(c, sizeof(*key));
+
+    yaml_plain_scalar(table->shorthand, key);
+    key->begin = node->key ? node->key->begin : node->begin;
+    key->end = node->key ? node->key->end : node->begin;
+    *member = *node;
+    member->key = key;
+    member->next = NULL;
+    *mapping = (struct yaml_node){ .kind = YAML_MAPPING, .begin = node->begin, .end = node->end, .key = node->key,
+                                   .first = member, .last = member, .count = 1 };
+    return mapping;
+}
+
+/* A struct out of a mapping, or out of a bare value where the table has a shorthand. */
 static void read_item(struct config *c, const struct context *up, const struct option *row, const struct yaml_node *node,
                       const char *name, void *base)
 {
     const struct option_table *table = row->table;
-    struct context x = { .up = up, .table = table, .name = name, .node = node, .is_default = up->is_default };
-    struct yaml_node wrapped, member, key;
+    struct context x = { .up = up, .table = table, .name = name, .node = node, .is_default = up->is_default, .is_quiet = up->is_quiet };
 
-    if (node->kind == YAML_MAPPING || yaml_is_null(node)) {
-        read_struct(c, &x, base);
-        return;
-    }
-    if (table->shorthand && is_shorthand(table, node)) {
-        yaml_plain_scalar(table->shorthand, &key);
-        member = *node;
-        member.key = &key;
-        member.next = NULL;
-        wrapped = (struct yaml_node){ .kind = YAML_MAPPING, .begin = node->begin, .end = node->end, .key = node->key,
-                                      .first = &member, .last = &member, .count = 1 };
-        x.node = &wrapped;
+    if (node->kind != YAML_MAPPING && !yaml_is_null(node) && table->shorthand && is_shorthand(table, node)) {
+        x.node = expand_shorthand(c, table, node);
         x.shown = up->shown ? up->shown : row->name;
-        read_struct(c, &x, base);
-        return;
+    } else if (node->kind != YAML_MAPPING && !yaml_is_null(node)) {
+        context_complain(c, up, node, config_text(c, "\"%s\" needs keys and values%s, not %s\nknown here: %s", row->name,
+                                                  row->type == OPTION_LIST || row->type == OPTION_MAP ? " in each item" : "",
+                                                  node->kind == YAML_SEQUENCE ? "a list" : "a single value", table_list_keys(c, table)));
+        x.node = NULL;
+        x.is_quiet = true;
     }
-    context_complain(c, up, node, config_text(c, "\"%s\" needs keys and values%s, not %s\nknown here: %s", row->name,
-                                      row->type == OPTION_LIST ? " in each item" : "",
-                                      node->kind == YAML_SEQUENCE ? "a list" : "a single value", table_list_keys(c, table)));
-    x.node = NULL;
-    x.is_default = up->is_default;
     read_struct(c, &x, base);
 }
 
@@ -207,13 +212,12 @@ static void read_value(struct config *c, const struct context *x, const struct o
 
 static void fill_default(struct config *c, const struct context *x, const struct option *row, void *field)
 {
-    struct context below = { .up = x, .table = row->table, .node = x->node, .is_default = x->is_default };
+    struct context below = { .up = x, .table = row->table, .is_default = x->is_default, .is_quiet = x->is_quiet };
     struct context standard = *x;
     struct yaml_node scalar;
     struct yaml yaml;
 
     if (row->type == OPTION_SECTION) {
-        below.node = NULL;
         read_struct(c, &below, field);
         return;
     }
@@ -259,7 +263,7 @@ static void read_row(struct config *c, const struct context *x, const struct opt
     const struct yaml_node *node = given->node;
 
     if (!node) {
-        if (row->required && !given->is_misspelt)
+        if (row->required && !given->is_misspelt && !x->is_quiet)
             context_complain(c, x, x->node, config_text(c, "\"%s\" is missing in %s", row->name, context_describe(c, x)));
         fill_default(c, x, row, field);
         return;
@@ -355,15 +359,8 @@ struct config *config_read(const struct option_table *root, const char *file_nam
         yaml.is_broken = true;
     }
     x.node = yaml.is_broken ? NULL : yaml.root;
-    /* Where the file cannot be read, what it lacks is not to be complained about. */
-    struct complaint **before = c->complaints_end;
-    size_t errors = c->errors;
+    x.is_quiet = yaml.is_broken;
     read_struct(c, &x, c->root);
-    if (yaml.is_broken) {
-        *before = NULL;
-        c->complaints_end = before;
-        c->errors = errors;
-    }
     for (const struct config_reference *r = c->references; r; r = r->next)
         check_reference(c, r);
     place_seal(c);

@@ -234,6 +234,8 @@ static void on_syntax_error(struct walk *w)
         message = error->msg;
         at = yaml_offset(w->text, (size_t)error->line, error->column > 0 ? (size_t)error->column : 1);
     }
+    if (strstr(message, "-quoted scalar") && at && (w->text.at[at - 1] == '"' || w->text.at[at - 1] == '\''))
+        at--;
     for (size_t i = w->depth; i-- > 0 && opened == SIZE_MAX;) {
         size_t begin = w->open[i].node->begin;
         if (begin < w->text.size && w->open[i].node->end > begin && (w->text.at[begin] == '[' || w->text.at[begin] == '{'))

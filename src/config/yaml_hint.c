@@ -212,6 +212,8 @@ const char *yaml_explain(struct arena *arena, struct bytes text, size_t at, size
         { "invalid multiline plain key", "a value must not go on in a further line that has a key in it" },
         { "wrongly indented double-quoted scalar", "a \" that is opened here is not closed" },
         { "wrongly indented single-quoted scalar", "a ' that is opened here is not closed" },
+        { "double-quoted scalar without closing quote", "a \" that is opened here is not closed" },
+        { "single-quoted scalar without closing quote", "a ' that is opened here is not closed" },
         { "invalid nested block mapping on the same line", "a second \": \" in one line; a value with \": \" in it must stand in quotes" },
         { "could not find expected ':'", "a colon is missing: every line is \"key: value\" or \"- item\"" },
         { "block sequence on the same line as a mapping key", "a list with - starts in a line of its own" },

@@ -7,6 +7,13 @@
 #include "config/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+const char *__lsan_default_suppressions(void);
+
+/* libfyaml 0.7.12 forgets a block of 2 kB on some ways out of a syntax error; leaks of our own are still found. */
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libfyaml.so";
+}
 
 static char *written(const struct config *c, size_t *ret_size)
 {
