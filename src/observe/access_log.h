@@ -4,7 +4,7 @@
  *
  * A worker formats its line into its ring and goes on; the scribe, one thread per process, wakes at most some twenty
  * times a second, and writes what all rings hold. A line that does not fit is dropped and counted. The descriptor is a
- * file, a pipe or a datagram socket of syslog; the supervisor opens it and replaces it after a rotation. */
+ * file, a pipe or the datagram socket of syslog; the supervisor opens it and replaces it after a rotation. */
 #ifndef OBSERVE_ACCESS_LOG_H
 #define OBSERVE_ACCESS_LOG_H
 
@@ -42,7 +42,7 @@ struct access_log;
 /* threads: how many rings. ring_bytes: of each, a power of two. The scribe starts when a descriptor is there. NULL: memory. */
 struct access_log *access_log_new(unsigned threads, size_t ring_bytes);
 /* fd is owned by the log from here on (-1: log nothing); the previous one is closed after what was meant for it was
- * written. is_syslog: each line becomes one RFC 5424 datagram. Any thread. */
+ * written. is_syslog: each line becomes one datagram of the local syslog. Any thread. */
 void access_log_set(struct access_log *log, int fd, enum access_format format, bool is_syslog);
 /* Called by worker thread number `thread` alone. */
 void access_log_write(struct access_log *log, unsigned thread, const struct access_record *r);

@@ -1,0 +1,75 @@
+/* snapshot_build.h: how the files that build a snapshot share the work; private to them.
+ *
+ *     snapshot.c          the order of the steps, and the snapshot's life
+ *     snapshot_upstream.c upstreams and the addresses of their servers
+ *     snapshot_tls.c      policies, certificates, contexts
+ *     snapshot_routes.c   hosts and routes of a listener
+ *     snapshot_checks.c   what only the whole shows: addresses that collide, things that nothing uses
+ *
+ * A step that finds a fault complains at the value and goes on, so that an operator sees all of them at once. */
+#ifndef PROXY_SNAPSHOT_BUILD_H
+#define PROXY_SNAPSHOT_BUILD_H
+
+#include "proxy/snapshot.h"
+
+/* A certificate file that was read, by where it came from. */
+struct built_certificate {
+    const char *chain_path, *key_path;
+    struct certificate *certificate; /* NULL: it was faulty, and complained about */
+    struct built_certificate *next;
+};
+
+/* A TLS context, by what it was made of. */
+struct built_context {
+    const struct snapshot_policy *policy;
+    const struct certificate *certificate;
+    struct tls_context *context; /* one reference is the builder's */
+    struct built_context *next;
+};
+
+struct built_policy {
+    struct snapshot_policy policy;
+    bool is_broken; /* complained about already */
+    struct built_policy *next;
+};
+
+struct builder {
+    struct config *config;
+    struct arena *arena;
+    const struct site_options *site;
+    const struct bundle *bundle;
+    time_t now;
+    struct snapshot *snapshot;
+    size_t errors_before;     /* complaints of those who read the files and the names */
+    bool *upstream_used;      /* by number */
+    size_t certificates_most;
+    struct built_certificate *certificates;
+    struct built_context *contexts;
+    struct built_policy *policies;
+};
+
+#define build_error(b, field, ...)   config_complain((b)->config, COMPLAINT_ERROR, field, __VA_ARGS__)
+#define build_warning(b, field, ...) config_complain((b)->config, COMPLAINT_WARNING, field, __VA_ARGS__)
+
+/* Zeroed memory of the snapshot; aborts when memory is out. */
+void *build_alloc(struct builder *b, size_t count, size_t size);
+
+void build_upstreams(struct builder *b);
+/* The upstream of that name, marked as used; NULL when there is none (the reader of the configuration complained). */
+struct snapshot_upstream *build_use_upstream(struct builder *b, const char *name);
+
+/* The policy of that name; NULL when there is none, which is complained about at `field`. */
+struct snapshot_policy *build_policy(struct builder *b, const char *name, const void *field);
+void build_certificates(struct builder *b, struct snapshot_listener *l);
+/* contexts and binding of a host whose policy is set. */
+void build_host_tls(struct builder *b, struct snapshot_listener *l, struct snapshot_host *h, const void *field);
+/* The builder's own references. */
+void build_release_contexts(struct builder *b);
+
+void build_hosts(struct builder *b, struct snapshot_listener *l);
+
+void build_addresses(struct builder *b, struct snapshot_listener *l);
+void build_check_addresses(struct builder *b);
+void build_check_unused(struct builder *b);
+
+#endif
