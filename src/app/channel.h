@@ -5,8 +5,9 @@
  *        |-- CONFIG (sealed memfd: the bundle) ---------------->|
  *        |-- TICKETS, ACCESS_LOG (fd), EVENT_LOG (fd) --------->|
  *        |-- SOCKETS (up to CHANNEL_SOCKETS fds), ... --------->|
- *        |-- PUBLISH ------------------------------------------>|  builds the snapshot, hands it to its threads
- *        |<-- READY or REFUSED (same generation) ---------------|
+ *        |<-- BUILT or REFUSED (same generation) ---------------|  the snapshot, out of CONFIG
+ *        |-- PUBLISH ------------------------------------------>|  hands snapshot and sockets to its threads
+ *        |<-- READY --------------------------------------------|  all of them use it
  *        |-- DRAIN, STOP -------------------------------------->|
  *
  * The supervisor's end does not block: a worker that does not read its messages is broken. When either end closes, the
@@ -26,8 +27,9 @@ enum channel_kind {
     CHANNEL_PUBLISH,
     CHANNEL_DRAIN,
     CHANNEL_STOP,
-    CHANNEL_READY,
+    CHANNEL_BUILT,
     CHANNEL_REFUSED,
+    CHANNEL_READY,
 };
 
 enum { CHANNEL_SOCKETS_MOST = 200 }; /* entries of one message; the kernel passes at most 253 descriptors (SCM_MAX_FD) */
@@ -42,7 +44,7 @@ struct channel_socket {
 
 struct channel_message {
     enum channel_kind kind;
-    uint32_t generation; /* of the configuration: CONFIG, SOCKETS, PUBLISH, READY, REFUSED */
+    uint32_t generation; /* of the configuration: CONFIG, SOCKETS, PUBLISH, and the answers */
     uint32_t count;      /* SOCKETS: entries */
     int32_t format;      /* ACCESS_LOG: enum access_format; EVENT_LOG: enum log_level */
     bool is_syslog;      /* ACCESS_LOG, EVENT_LOG: the descriptor is syslog's socket */

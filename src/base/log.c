@@ -15,6 +15,7 @@ static const char *const level_names[] = { "error", "warning", "notice", "info",
 static _Atomic(enum log_level) chosen_level = LOG_INFO;
 static atomic_int descriptor = STDERR_FILENO;
 static _Atomic(const char *) role_name;
+static atomic_bool is_datagram;
 static atomic_uint_fast64_t dropped;
 
 void log_set_level(enum log_level level)
@@ -32,6 +33,11 @@ void log_set_descriptor(int fd)
     atomic_store(&descriptor, fd);
 }
 
+void log_set_syslog(bool is_syslog)
+{
+    atomic_store(&is_datagram, is_syslog);
+}
+
 void log_set_role(const char *role)
 {
     atomic_store(&role_name, role);
@@ -42,18 +48,42 @@ uint64_t log_dropped(void)
     return atomic_load_explicit(&dropped, memory_order_relaxed);
 }
 
+/* "<30>Nov 22 10:15:02 unlade[42]: warning", as glibc's syslog() starts a line. */
+static int print_syslog_start(char *line, size_t room, enum log_level level, const struct timespec *now)
+{
+    static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                        "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+    static const int severities[] = { 3, 4, 5, 6, 7 }; /* RFC 5424 6.2.1 */
+    enum { FACILITY_DAEMON = 3 * 8 };
+    struct tm local;
+
+    localtime_r(&now->tv_sec, &local);
+    return snprintf(line, room, "<%d>%s %2d %02d:%02d:%02d unlade[%d]: %s", FACILITY_DAEMON + severities[level],
+                    months[local.tm_mon], local.tm_mday, local.tm_hour, local.tm_min, local.tm_sec, (int)getpid(),
+                    level_names[level]);
+}
+
+static int print_date(char *line, size_t room, enum log_level level, const struct timespec *now)
+{
+    struct tm utc;
+
+    gmtime_r(&now->tv_sec, &utc);
+    return snprintf(line, room, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ %s", utc.tm_year + 1900, utc.tm_mon + 1,
+                    utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, now->tv_nsec / 1000000, level_names[level]);
+}
+
 static size_t print_start(char *line, size_t room, enum log_level level)
 {
     const char *role = atomic_load(&role_name);
     struct timespec now;
-    struct tm utc;
-    int n;
+    int n, more;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &utc);
-    n = snprintf(line, room, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ %s %s%s", utc.tm_year + 1900, utc.tm_mon + 1,
-                 utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, now.tv_nsec / 1000000, level_names[level],
-                 role ? role : "", role ? ": " : "");
+    n = atomic_load(&is_datagram) ? print_syslog_start(line, room, level, &now) : print_date(line, room, level, &now);
+    if (n <= 0 || (size_t)n >= room)
+        return 0;
+    more = snprintf(line + n, room - (size_t)n, " %s%s", role ? role : "", role ? ": " : "");
+    n += more;
     return n > 0 && (size_t)n < room ? (size_t)n : 0;
 }
 

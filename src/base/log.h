@@ -8,6 +8,7 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
@@ -17,6 +18,8 @@ void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
 /* Where lines go; default 2. The descriptor stays the caller's. */
 void log_set_descriptor(int fd);
+/* Whether the descriptor is the local syslog's datagram socket: then a line is what syslog(3) would send, facility daemon. */
+void log_set_syslog(bool is_syslog);
 /* A word before each message: the role ("worker"), or NULL for none. */
 void log_set_role(const char *role);
 /* Lines lost so far because the descriptor would not take them. */
