@@ -71,29 +71,36 @@ static int bound_socket(const struct address *a, bool share_port)
     return -1;
 }
 
+static bool is_any(const struct address *a)
+{
+    if (a->any.sa_family == AF_INET)
+        return a->v4.sin_addr.s_addr == INADDR_ANY;
+    return a->any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a->v6.sin6_addr);
+}
+
 /* Whether sockets of ours on another address would make the probe for this one fail. */
 static bool is_ours(const struct listen_set *set, const struct address *a)
 {
     for (size_t i = 0; i < set->count; i++)
         if (address_port(&set->items[i].address) == address_port(a) &&
-            set->items[i].address.any.sa_family == a->any.sa_family)
+            set->items[i].address.any.sa_family == a->any.sa_family && (is_any(&set->items[i].address) || is_any(a)))
             return true;
     return false;
 }
 
 /* SO_REUSEPORT would let us join a port that another process of the same user serves, and take half of its clients.
- * A bind without it finds out. Returns 0, or -1 (errno). */
-static int probe(const struct address *a)
+ * A bind without it finds out. */
+int sockets_probe(const struct address *a)
 {
     int fd = bound_socket(a, false);
 
     if (fd < 0)
-        return -1;
+        return -E_SYSTEM;
     if (listen(fd, 1) < 0) {
         int error = errno;
         close(fd);
         errno = error;
-        return -1;
+        return -E_SYSTEM;
     }
     close(fd);
     return 0;
@@ -103,7 +110,7 @@ static int open_tcp(const struct listen_set *set, struct listen_address *item, c
 {
     int backlog = listen_backlog(), on = 1;
 
-    if (!is_ours(set, &item->address) && probe(&item->address) < 0) {
+    if (!is_ours(set, &item->address) && sockets_probe(&item->address) < 0) {
         explain(&item->address, "cannot be bound", why);
         return -E_SYSTEM;
     }
@@ -188,11 +195,10 @@ static void close_item(struct listen_address *item, bool unlink_path)
 /* Whether the kernel has no IPv6 and the address is the half of ":port" that needs it. */
 static bool is_optional(const struct address *a, const struct address *wanted, size_t count)
 {
-    if (a->any.sa_family != AF_INET6 || !IN6_IS_ADDR_UNSPECIFIED(&a->v6.sin6_addr))
+    if (a->any.sa_family != AF_INET6 || !is_any(a))
         return false;
     for (size_t i = 0; i < count; i++)
-        if (wanted[i].any.sa_family == AF_INET && wanted[i].v4.sin_addr.s_addr == INADDR_ANY &&
-            wanted[i].v4.sin_port == a->v6.sin6_port)
+        if (wanted[i].any.sa_family == AF_INET && is_any(&wanted[i]) && address_port(&wanted[i]) == address_port(a))
             return true;
     return false;
 }

@@ -32,6 +32,8 @@ enum { SOCKETS_WHY = 512 };
 int sockets_prepare(struct listen_set *set, const struct address *wanted, size_t count, char ret_why[SOCKETS_WHY]) MUST_USE;
 void sockets_commit(struct listen_set *set);
 void sockets_abandon(struct listen_set *set);
+/* Whether the address could be bound now, by us and nobody else. Returns 0 or -E_SYSTEM (errno). */
+int sockets_probe(const struct address *a) MUST_USE;
 /* Closes everything; removes the files of Unix sockets when `unlink_paths`. */
 void sockets_close(struct listen_set *set, bool unlink_paths);
 

@@ -276,7 +276,7 @@ static void start_thread(struct worker *w, unsigned i)
         log_error("a thread cannot be started: %s", strerror(error));
         _exit(1);
     }
-    snprintf(name, sizeof name, "unlade-%u", i);
+    snprintf(name, sizeof name, "unlade-%u", i % 100000);
     pthread_setname_np(t->thread, name);
 }
 

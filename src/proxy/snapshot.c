@@ -153,3 +153,15 @@ struct snapshot *snapshot_build(struct config *config, const struct site_options
     release(s); /* the config, and so the arena, stays the caller's */
     return NULL;
 }
+
+/* ---- its use ---- */
+
+struct tls_context *snapshot_context(const struct snapshot_host *host, const struct snapshot_listener *listener,
+                                     const struct certificate *certificate)
+{
+    for (size_t i = 0; i < listener->certificate_count; i++)
+        if (listener->certificates[i] == certificate)
+            return host->contexts[i];
+    CHECK(!"a certificate of this listener");
+    return NULL;
+}
