@@ -85,7 +85,7 @@ void h1_body_took(struct h1_body *b, size_t n);
  * Returns the bytes written or -E_LIMIT when they do not fit. */
 int h1_write_request(const struct message *m, uint8_t *out, size_t room) MUST_USE;
 /* to: the version of the client; the caller made a BODY_STREAMED response to HTTP/1.0 a BODY_TO_CLOSE one. A response
- * whose content is empty has BODY_LENGTH and length 0; BODY_NONE says that there cannot be any (HEAD, 1xx, 204, 304). */
+ * with empty content has BODY_LENGTH and length 0; BODY_NONE says that there cannot be any (HEAD, 1xx, 204, 304). */
 int h1_write_response(const struct message *m, enum http_version to, uint8_t *out, size_t room) MUST_USE;
 
 enum { H1_CHUNK_HEAD = 18 }; /* bytes at most: 16 hex digits and CRLF */

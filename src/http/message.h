@@ -31,7 +31,8 @@ enum http_method {
     X(CONTENT_TYPE, "content-type") X(COOKIE, "cookie") X(DATE, "date") X(EXPECT, "expect") X(FORWARDED, "forwarded") \
     X(HOST, "host") X(HTTP2_SETTINGS, "http2-settings") X(KEEP_ALIVE, "keep-alive") \
     X(PROXY_CONNECTION, "proxy-connection") X(REFERER, "referer") \
-    X(STRICT_TRANSPORT_SECURITY, "strict-transport-security") X(TE, "te") X(TRAILER, "trailer") X(TRANSFER_ENCODING, "transfer-encoding") X(UPGRADE, "upgrade") \
+    X(STRICT_TRANSPORT_SECURITY, "strict-transport-security") X(TE, "te") X(TRAILER, "trailer") \
+    X(TRANSFER_ENCODING, "transfer-encoding") X(UPGRADE, "upgrade") \
     X(USER_AGENT, "user-agent") X(VIA, "via") X(X_FORWARDED_FOR, "x-forwarded-for") \
     X(X_FORWARDED_HOST, "x-forwarded-host") X(X_FORWARDED_PORT, "x-forwarded-port") \
     X(X_FORWARDED_PROTO, "x-forwarded-proto") X(X_REAL_IP, "x-real-ip") X(X_REQUEST_ID, "x-request-id")
