@@ -22,7 +22,8 @@
  *              or must not believe (RFC 9110 6.5.1): Authorization, Cookie, Set-Cookie, Cache-Control, Content-Type,
  *              -Encoding and -Range, Expect, Location, Strict-Transport-Security, X-Forwarded-* and their kin
  *
- * Expect: 100-continue stays among the fields, beside the member that tells of it; HTTP/1.0's is dropped. */
+ * Expect: 100-continue stays among the fields, beside the member that tells of it; it is dropped
+ * from HTTP/1.0, and where there is no content to wait for. */
 #ifndef HTTP_H1_H
 #define HTTP_H1_H
 

@@ -136,19 +136,18 @@ static int take_trailers(struct h1_body *b, struct bytes in, size_t *skip)
         uint32_t room = b->limits.head - b->overhead;
         uint32_t size = rest.size < room ? (uint32_t)rest.size : room;
         uint32_t at;
-        int result;
 
         CHECK(b->left <= size); /* nothing was taken away in front of what was seen before */
         at = (uint32_t)(h1_text_end(rest.at + b->left, rest.at + size) - rest.at);
         b->left = at;
         if (at < size && rest.at[at] != '\r')
             return -E_SYNTAX;
-        if (size - at < 2)
+        if (at == size || at + 1 == size)
             return size == room ? -E_HEAD_TOO_LARGE : -E_AGAIN;
         if (rest.at[at + 1] != '\n')
             return -E_SYNTAX;
         if (at > 0) {
-            result = take_trailer(b, bytes_part(rest, 0, at));
+            int result = take_trailer(b, bytes_part(rest, 0, at));
             if (result < 0)
                 return result;
         }

@@ -146,10 +146,10 @@ int h1_fields(const uint8_t *at, const uint8_t *end, const struct h1_limits *lim
 {
     struct field field;
     struct bytes line;
-    int result;
 
     for (uint32_t count = 0;; count++) {
-        result = h1_line(&at, end, &line);
+        int result = h1_line(&at, end, &line);
+
         if (result < 0)
             return result;
         if (line.size == 0)

@@ -120,16 +120,21 @@ static int settle_authority(const struct h1_framing *f, struct message *m)
 
 static int settle_expect(struct message *m)
 {
+    bool content = m->body == BODY_STREAMED || m->length > 0;
+
     for (uint32_t i = 0; i < m->fields.count; i++) {
         if (m->fields.at[i].id != FIELD_EXPECT)
             continue;
         if (m->version != HTTP_1_0 && !bytes_equal_nocase(m->fields.at[i].value, BYTES_LITERAL("100-continue")))
             return -E_EXPECTATION;
-        m->expect_continue = m->version != HTTP_1_0;
+        m->expect_continue = true;
     }
-    /* RFC 9110 10.1.1: from HTTP/1.0 it is ignored. It goes, since the server behind is told HTTP/1.1. */
-    if (m->version == HTTP_1_0)
+    /* RFC 9110 10.1.1: from HTTP/1.0 it is ignored, and without content there is nothing to wait for. It goes, since the
+     * server behind is told HTTP/1.1 and might wait. */
+    if (m->expect_continue && (m->version == HTTP_1_0 || !content)) {
+        m->expect_continue = false;
         message_remove(m, FIELD_EXPECT);
+    }
     return 0;
 }
 

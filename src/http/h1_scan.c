@@ -89,7 +89,6 @@ int h1_head_scan(struct h1_scan *scan, struct bytes in, bool is_request, const s
 {
     /* What lies beyond the limit is not looked at, so that the answer does not depend on how much came at once. */
     uint32_t size = in.size < limits->head ? (uint32_t)in.size : limits->head;
-    int result;
 
     while (true) {
         uint32_t at =
@@ -100,11 +99,11 @@ int h1_head_scan(struct h1_scan *scan, struct bytes in, bool is_request, const s
         scan->scanned = at;
         if (at < size && in.at[at] != '\r')
             return -E_SYNTAX;
-        if (size - at < 2)
+        if (at == size || at + 1 == size)
             return size == limits->head ? -E_HEAD_TOO_LARGE : -E_AGAIN;
         if (in.at[at + 1] != '\n')
             return -E_SYNTAX;
-        result = scan_line(scan, at - scan->line_start, at + 2, is_request, limits);
+        int result = scan_line(scan, at - scan->line_start, at + 2, is_request, limits);
         if (result != 0)
             return result;
     }

@@ -71,6 +71,9 @@ static const struct good good[] = {
       "POST a.example / 1.1 body=length length=1 persistent continue | Expect: 100-Continue" },
     { "POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n", "POST  / 1.0 body=length length=1" },
     { "POST / HTTP/1.0\r\nExpect: the unexpected\r\nContent-Length: 1\r\n\r\n", "POST  / 1.0 body=length length=1" },
+    { "GET / HTTP/1.1\r\n" HOST "Expect: 100-continue\r\n\r\n", "GET a.example / 1.1 persistent" },
+    { "POST / HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 0\r\n\r\n",
+      "POST a.example / 1.1 body=length length=0 persistent" },
     /* fields of one hop */
     { "GET / HTTP/1.1\r\n" HOST
       "Keep-Alive: 5\r\nProxy-Connection: close\r\nTE: gzip;q=1, Trailers\r\nConnection: TE\r\n\r\n",
