@@ -69,15 +69,10 @@ void loop_forget(struct watch *w)
     w->on_ready = NULL;
 }
 
-static void deliver_mail(struct watch *w, unsigned events)
+void loop_deliver_mail(struct loop *l)
 {
-    struct loop *l = CONTAINER_OF(w, struct loop, mail_watch);
     struct mail *newest, *oldest = NULL;
-    uint64_t count;
 
-    (void)events;
-    while (read(w->fd, &count, sizeof count) > 0)
-        ;
     newest = atomic_exchange_explicit(&l->mailbox, NULL, memory_order_acquire);
     while (newest) {
         struct mail *next = newest->next;
@@ -90,6 +85,16 @@ static void deliver_mail(struct watch *w, unsigned events)
         oldest->deliver(oldest);
         oldest = next;
     }
+}
+
+static void on_mail(struct watch *w, unsigned events)
+{
+    uint64_t count;
+
+    (void)events;
+    while (read(w->fd, &count, sizeof count) > 0)
+        ;
+    loop_deliver_mail(CONTAINER_OF(w, struct loop, mail_watch));
 }
 
 void loop_post(struct loop *l, struct mail *m)
@@ -115,7 +120,7 @@ struct loop *loop_new(void)
     wheel_init(&l->wheel, l->now_ns);
     list_init(&l->deferred);
     l->epoll = epoll_create1(EPOLL_CLOEXEC);
-    l->mail_watch = (struct watch){ eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), deliver_mail };
+    l->mail_watch = (struct watch){ eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), on_mail };
     if (l->epoll < 0 || l->mail_watch.fd < 0 || loop_watch_listener(l, &l->mail_watch, false) < 0) {
         loop_free(l);
         return NULL;

@@ -95,5 +95,7 @@ struct mail {
     void (*deliver)(struct mail *m);
 };
 void loop_post(struct loop *l, struct mail *m);
+/* Delivers what has come, without waiting: after loop_run, for what came too late. */
+void loop_deliver_mail(struct loop *l);
 
 #endif

@@ -33,6 +33,8 @@ struct server {
     struct site *site;         /* that new connections use */
     struct list listening;
     struct timer pause_timer, drain_timer;
+    struct mail drain_mail, stop_mail;
+    atomic_flag drain_asked, stop_asked; /* each is posted once */
     struct server_counts counts;
     bool paused;               /* no accepting for now: too many connections, or no descriptors */
 };
@@ -225,20 +227,6 @@ void server_publish(struct server *s, struct snapshot *snapshot, const struct li
     loop_post(s->net.loop, &p->mail);
 }
 
-struct command {
-    struct mail mail;
-    struct server *server;
-};
-
-static void post_command(struct server *s, void (*deliver)(struct mail *m))
-{
-    struct command *c = calloc(1, sizeof *c);
-
-    CHECK(c);
-    *c = (struct command){ { .deliver = deliver }, s };
-    loop_post(s->net.loop, &c->mail);
-}
-
 static void abort_sessions(struct server *s)
 {
     while (!list_is_empty(&s->home.sessions))
@@ -257,12 +245,8 @@ static void on_drain_limit(struct timer *t)
 
 static void on_drain(struct mail *m)
 {
-    struct command *command = CONTAINER_OF(m, struct command, mail);
-    struct server *s = command->server;
+    struct server *s = CONTAINER_OF(m, struct server, drain_mail);
 
-    free(command);
-    if (s->home.draining)
-        return;
     while (!list_is_empty(&s->listening))
         close_listening(LIST_FIRST(&s->listening, struct listening, link), true);
     s->home.draining = true;
@@ -274,22 +258,22 @@ static void on_drain(struct mail *m)
 
 void server_drain(struct server *s)
 {
-    post_command(s, on_drain);
+    if (!atomic_flag_test_and_set(&s->drain_asked))
+        loop_post(s->net.loop, &s->drain_mail);
 }
 
 static void on_stop(struct mail *m)
 {
-    struct command *command = CONTAINER_OF(m, struct command, mail);
-    struct server *s = command->server;
+    struct server *s = CONTAINER_OF(m, struct server, stop_mail);
 
-    free(command);
     abort_sessions(s);
     loop_stop(s->net.loop);
 }
 
 void server_stop(struct server *s)
 {
-    post_command(s, on_stop);
+    if (!atomic_flag_test_and_set(&s->stop_asked))
+        loop_post(s->net.loop, &s->stop_mail);
 }
 
 struct server *server_new(const struct server_setup *setup)
@@ -299,6 +283,8 @@ struct server *server_new(const struct server_setup *setup)
     if (!s)
         return NULL;
     s->setup = *setup;
+    s->drain_mail.deliver = on_drain;
+    s->stop_mail.deliver = on_stop;
     list_init(&s->listening);
     if (net_init(&s->net)) {
         free(s);
@@ -317,6 +303,7 @@ struct server *server_new(const struct server_setup *setup)
 void server_run(struct server *s)
 {
     loop_run(s->net.loop);
+    loop_deliver_mail(s->net.loop); /* what came too late is freed with the rest */
     if (s->setup.on_drained)
         s->setup.on_drained(s->setup.context);
 }
