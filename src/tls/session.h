@@ -59,7 +59,7 @@ int tls_session_seal(struct tls_session *s, struct bytes plain, struct buffer *o
 enum { TLS_RECORD_PLAIN = 16384, TLS_RECORD_OVERHEAD = 256, TLS_SEAL_MOST = 1 << 20 };
 static inline size_t tls_sealed_size(size_t plain_bytes)
 {
-    return plain_bytes + (plain_bytes / TLS_RECORD_PLAIN + 1) * TLS_RECORD_OVERHEAD;
+    return plain_bytes + (plain_bytes + TLS_RECORD_PLAIN - 1) / TLS_RECORD_PLAIN * TLS_RECORD_OVERHEAD;
 }
 /* Appends close_notify once; needs TLS_RECORD_OVERHEAD bytes of room. Keeps the session resumable. */
 void tls_session_finish(struct tls_session *s, struct buffer *out);
