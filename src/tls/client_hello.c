@@ -49,7 +49,9 @@ static int check_first_record(struct bytes in, uint8_t *ret_alert)
 
     if (type < CONTENT_CHANGE_CIPHER_SPEC || type > CONTENT_APPLICATION_DATA)
         return -E_NOT_TLS; /* plain HTTP, SSLv2's hello, anything */
-    if (in.size > 1 && in.at[1] != 3)
+    if (in.size < 2)
+        return -E_AGAIN;
+    if (in.at[1] != 3)
         return -E_NOT_TLS;
     return type == CONTENT_HANDSHAKE ? 0 : refuse(ALERT_UNEXPECTED_MESSAGE, ret_alert);
 }
