@@ -63,12 +63,12 @@ static EVP_PKEY *read_key(struct bytes pem, const char **ret_why)
 
     BIO_free(bio);
     if (!key) {
-        unsigned long error = ERR_peek_last_error();
+        static const char mark[] = "PRIVATE KEY-----";
 
         if (asked)
             *ret_why = "the key is encrypted: give it without a passphrase (openssl pkey -in KEY -out NEW), readable by "
                        "its owner alone";
-        else if (ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE)
+        else if (!pem.at || !memmem(pem.at, pem.size, mark, sizeof mark - 1))
             *ret_why = "there is no private key: a block \"-----BEGIN PRIVATE KEY-----\" is needed (PEM)";
         else
             *ret_why = "the private key is damaged: it cannot be decoded";
