@@ -56,7 +56,7 @@ void suggest(struct suggestion *best, struct bytes written, const char *known)
     bearable = shorter == 1 ? 0 : shorter == 2 ? a_size != b_size : shorter <= 4 ? 1 : shorter <= 8 ? 2 : 3;
     /* A plural, a cut or a lengthened word: "addresses" for "address", "cert" for "certificates". */
     if (shorter >= 4 && memcmp(a, b, shorter) == 0)
-        distance = least(distance, 2);
+        distance = least(distance, bearable);
     if (distance <= bearable && (!best->word || distance < best->distance))
         *best = (struct suggestion){ known, distance };
 }

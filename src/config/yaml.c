@@ -227,7 +227,7 @@ static void on_syntax_error(struct walk *w)
 {
     void *iterator = NULL;
     struct fy_diag_error *error = fy_diag_errors_iterate(w->diag, &iterator);
-    size_t at = w->position, opened = SIZE_MAX;
+    size_t at = w->position, at_end, opened = SIZE_MAX;
     const char *message = "not YAML";
 
     if (error && error->line > 0) {
@@ -241,7 +241,9 @@ static void on_syntax_error(struct walk *w)
         if (begin < w->text.size && w->open[i].node->end > begin && (w->text.at[begin] == '[' || w->text.at[begin] == '{'))
             opened = begin;
     }
-    give_up(w, at, at, yaml_explain(w->arena, w->text, at, opened, message));
+    at_end = at;
+    message = yaml_explain(w->arena, w->text, message, opened, &at, &at_end);
+    give_up(w, at, at_end, message);
 }
 
 static void walk_events(struct walk *w)

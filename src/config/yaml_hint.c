@@ -90,81 +90,11 @@ bool yaml_text_is_clean(struct arena *arena, struct bytes text, size_t *ret_at, 
     return true;
 }
 
-static bool is_indented_with_tab(struct bytes line)
-{
-    size_t i = 0;
-
-    while (i < line.size && line.at[i] == ' ')
-        i++;
-    return i < line.size && line.at[i] == '\t' && bytes_trim(line).size;
-}
-
-/* "address:443": the length of the word in front of a colon without a space behind it, or 0. */
-static size_t word_before_tight_colon(struct bytes trimmed)
-{
-    size_t i = 0;
-
-    while (i < trimmed.size && (isalnum(trimmed.at[i]) || trimmed.at[i] == '_'))
-        i++;
-    return i && isalpha(trimmed.at[0]) && i + 1 < trimmed.size && trimmed.at[i] == ':' && trimmed.at[i + 1] != ' ' ? i : 0;
-}
-
-/* Where in the line a value or key starts with that byte outside of quotes and comments, or line.size. */
-static size_t find_start_with(struct bytes line, uint8_t wanted)
-{
-    uint8_t before = ' ';
-
-    for (size_t i = 0; i < line.size; i++) {
-        uint8_t c = line.at[i];
-        bool is_start = before == ' ' || before == '\t' || before == '[' || before == '{' || before == ',';
-        if (is_start && (c == '"' || c == '\'')) {
-            i += 1 + bytes_find(bytes_from(line, i + 1), c);
-        } else if (is_start && c == '#') {
-            break;
-        } else if (is_start && c == wanted) {
-            return i;
-        }
-        before = i < line.size ? line.at[i] : ' ';
-    }
-    return line.size;
-}
-
-/* The part of a line up to the next byte that ends a key or a value in flow notation. */
-static struct bytes word_at(struct bytes line, size_t at)
-{
-    size_t size = 0;
-
-    while (at + size < line.size && !strchr(" \t,}#", line.at[at + size]))
-        size++;
-    if (size && line.at[at + size - 1] == ':')
-        size--;
-    return bytes_part(line, at, size);
-}
-
-static const char *line_hint(struct arena *arena, struct bytes line)
-{
-    static const char reserved[] = "*@`%&!";
-    struct bytes trimmed = bytes_trim(line), word;
-    size_t at, size;
-
-    for (const char *c = reserved; *c; c++) {
-        at = find_start_with(line, (uint8_t)*c);
-        word = word_at(line, at);
-        if (word.size)
-            return arena_printf(arena, "what starts with %c must stand in quotes: \"%.*s\"", *c, BYTES_PRINT(word));
-    }
-    at = find_start_with(line, '[');
-    word = word_at(line, at);
-    size = bytes_find(word, ']');
-    if (bytes_find(bytes_part(word, 0, size), ':') < size && size + 1 < word.size && word.at[size + 1] == ':')
-        return arena_printf(arena, "an address with [ ] must stand in quotes: \"%.*s\"", BYTES_PRINT(word));
-    if (bytes_start_with(trimmed, BYTES_LITERAL("- ")))
-        trimmed = bytes_trim(bytes_from(trimmed, 2));
-    size = word_before_tight_colon(trimmed);
-    if (size)
-        return arena_printf(arena, "a space is missing behind \"%.*s:\"", (int)size, (const char *)trimmed.at);
-    return NULL;
-}
+/* What a broken line shows: the part of it that is wrong, and what is wrong. */
+struct cause {
+    struct bytes part;
+    const char *text; /* NULL: nothing was found */
+};
 
 static size_t indent(struct bytes line)
 {
@@ -181,34 +111,114 @@ static bool is_blank(struct bytes line)
     return line.size == 0 || line.at[0] == '#';
 }
 
-/* Looks at the line of the error, then at its neighbours behind and before, for one of the usual slips. */
-static const char *find_hint(struct arena *arena, struct bytes text, size_t at)
+/* Where in the line a key, value or item starts with that byte, outside of quotes and comments; or line.size. */
+static size_t find_start_with(struct bytes line, uint8_t wanted)
 {
-    size_t number, neighbour, start = (size_t)(yaml_line(text, at, &number).at - text.at);
-    struct bytes line = yaml_line(text, at, &number), next = BYTES_NONE, before = BYTES_NONE;
-    const char *hint;
+    uint8_t lead = '-'; /* the last byte that is no space; something starts behind one of these */
 
-    neighbour = start + line.size + bytes_find(bytes_from(text, start + line.size), '\n') + 1;
-    if (neighbour < text.size)
-        next = yaml_line(text, neighbour, &neighbour);
-    if (start)
-        before = yaml_line(text, start - 1, &neighbour);
-    if (is_indented_with_tab(line) || is_indented_with_tab(next))
-        return arena_printf(arena, "line %zu is indented with a tab; YAML wants spaces", is_indented_with_tab(line) ? number : number + 1);
-    hint = line_hint(arena, line);
-    if (!hint && next.size)
-        hint = line_hint(arena, next);
-    if (!hint && before.size)
-        hint = line_hint(arena, before);
-    if (!hint && !is_blank(next) && !is_blank(line) && indent(next) > indent(line))
-        hint = arena_printf(arena, "is line %zu indented too far?", number + 1);
-    return hint;
+    for (size_t i = 0; i < line.size; i++) {
+        uint8_t c = line.at[i];
+        bool is_start = strchr("[{,", lead) || (strchr(":-?", lead) && (i == 0 || line.at[i - 1] == ' ' || line.at[i - 1] == '\t'));
+        if (c == ' ' || c == '\t')
+            continue;
+        if (is_start && c == wanted)
+            return i;
+        if (c == '#' && (i == 0 || line.at[i - 1] == ' '))
+            break;
+        if (is_start && (c == '"' || c == '\''))
+            i += 1 + bytes_find(bytes_from(line, i + 1), c);
+        lead = c;
+    }
+    return line.size;
 }
 
-const char *yaml_explain(struct arena *arena, struct bytes text, size_t at, size_t opened, const char *message)
+/* The part of a line up to the next byte that ends a key or a value in flow notation. */
+static struct bytes word_at(struct bytes line, size_t at)
+{
+    size_t size = 0;
+
+    while (at + size < line.size && !strchr(" \t,}#", line.at[at + size]))
+        size++;
+    if (size && line.at[at + size - 1] == ':')
+        size--;
+    return bytes_part(line, at, size);
+}
+
+static struct cause find_cause(struct arena *arena, struct bytes line)
+{
+    static const char reserved[] = "*@`%&!";
+    size_t at = indent(line), end;
+    struct bytes word;
+
+    if (at < line.size && line.at[at] == '\t' && !is_blank(line))
+        return (struct cause){ bytes_part(line, at, 1), "a line is indented with a tab; YAML wants spaces" };
+    for (const char *c = reserved; *c; c++) {
+        word = word_at(line, find_start_with(line, (uint8_t)*c));
+        if (word.size)
+            return (struct cause){ word, arena_printf(arena, "what starts with %c must stand in quotes: \"%.*s\"", *c, BYTES_PRINT(word)) };
+    }
+    word = word_at(line, find_start_with(line, '['));
+    end = bytes_find(word, ']');
+    if (bytes_find(bytes_part(word, 0, end), ':') < end && end + 1 < word.size && word.at[end + 1] == ':')
+        return (struct cause){ word, arena_printf(arena, "an address with [ ] must stand in quotes: \"%.*s\"", BYTES_PRINT(word)) };
+    return (struct cause){ BYTES_NONE, NULL };
+}
+
+/* "address:443": the word in front of a colon without a space behind it, with the colon; or empty. */
+static struct bytes tight_colon(struct bytes line)
+{
+    struct bytes word = bytes_trim(line);
+    size_t i = 0;
+
+    if (bytes_start_with(word, BYTES_LITERAL("- ")))
+        word = bytes_trim(bytes_from(word, 2));
+    while (i < word.size && (isalnum(word.at[i]) || word.at[i] == '_'))
+        i++;
+    if (i == 0 || i + 1 >= word.size || word.at[i] != ':' || word.at[i + 1] == ' ' || word.at[i + 1] == '/')
+        return BYTES_NONE;
+    return bytes_part(word, 0, i + 1);
+}
+
+/* The line of the error and its neighbours: the cause is often one line off. */
+struct lines {
+    struct bytes now, next, before;
+    size_t number; /* of the line of the error */
+};
+
+static struct lines lines_around(struct bytes text, size_t at)
+{
+    struct lines l = { .next = BYTES_NONE, .before = BYTES_NONE };
+    size_t start, behind, ignored;
+
+    l.now = yaml_line(text, at, &l.number);
+    start = (size_t)(l.now.at - text.at);
+    behind = start + bytes_find(bytes_from(text, start), '\n') + 1;
+    if (behind < text.size)
+        l.next = yaml_line(text, behind, &ignored);
+    if (start)
+        l.before = yaml_line(text, start - 1, &ignored);
+    return l;
+}
+
+/* A guess, where nothing certain was found. */
+static const char *find_note(struct arena *arena, const struct lines *l)
+{
+    struct bytes word = tight_colon(l->now);
+
+    if (!word.size)
+        word = tight_colon(l->next);
+    if (word.size)
+        return arena_printf(arena, "is a space missing behind \"%.*s\"?", BYTES_PRINT(word));
+    if (!is_blank(l->next) && !is_blank(l->now) && indent(l->next) > indent(l->now))
+        return arena_printf(arena, "is line %zu indented too far?", l->number + 1);
+    return NULL;
+}
+
+static const char *plain_words(const char *message)
 {
     static const char *const words[][2] = {
         { "missing document start", "this line does not belong to what is above it" },
+        { "did not find expected key", "this line does not belong to what is above it; is its indentation right?" },
         { "invalid multiline plain key", "a value must not go on in a further line that has a key in it" },
         { "wrongly indented double-quoted scalar", "a \" that is opened here is not closed" },
         { "wrongly indented single-quoted scalar", "a ' that is opened here is not closed" },
@@ -219,15 +229,34 @@ const char *yaml_explain(struct arena *arena, struct bytes text, size_t at, size
         { "block sequence on the same line as a mapping key", "a list with - starts in a line of its own" },
         { "invalid value after mapping", "something stands behind the closing ] or }" },
     };
-    const char *hint = find_hint(arena, text, at);
-    size_t line;
 
     for (size_t i = 0; i < COUNT_OF(words); i++)
         if (strcmp(message, words[i][0]) == 0)
-            message = words[i][1];
-    if (!hint && opened < text.size) {
-        yaml_line(text, opened, &line);
-        hint = arena_printf(arena, "the %c in line %zu is still open", text.at[opened], line);
+            return words[i][1];
+    return message;
+}
+
+const char *yaml_explain(struct arena *arena, struct bytes text, const char *message, size_t opened, size_t *at, size_t *at_end)
+{
+    struct lines l = lines_around(text, *at);
+    struct cause cause = find_cause(arena, l.now);
+    const char *note;
+    size_t opened_line = SIZE_MAX;
+
+    if (!cause.text)
+        cause = find_cause(arena, l.next);
+    if (!cause.text)
+        cause = find_cause(arena, l.before);
+    if (opened < text.size)
+        yaml_line(text, opened, &opened_line);
+    if (!cause.text && (opened_line < l.number || (opened < text.size && strstr(message, "closing"))))
+        cause = (struct cause){ bytes_part(text, opened, 1), arena_printf(arena, "the %c that is opened here is not closed", text.at[opened]) };
+    if (cause.text) {
+        *at = (size_t)(cause.part.at - text.at);
+        *at_end = *at + cause.part.size;
+        return cause.text;
     }
-    return hint ? arena_printf(arena, "%s\n%s", message, hint) : arena_printf(arena, "%s", message);
+    message = plain_words(message);
+    note = find_note(arena, &l);
+    return arena_printf(arena, "%s%s%s", message, note ? "\n" : "", note ? note : "");
 }

@@ -7,10 +7,11 @@
 
 /* Whether the text is UTF-8 without control characters, as YAML 1.2 5.1 wants it. If not: where and why. */
 bool yaml_text_is_clean(struct arena *arena, struct bytes text, size_t *ret_at, size_t *ret_size, const char **ret_why);
-/* The library's message in plain words, with a note below it that tells the likely cause if one can be seen.
- *   at       where the library gave up
- *   opened   where the innermost bracket that is still open stands, or SIZE_MAX */
-const char *yaml_explain(struct arena *arena, struct bytes text, size_t at, size_t opened, const char *message);
+/* Why YAML gave up, in plain words: the cause if one can be seen, and then where that stands.
+ *   message         the library's
+ *   opened          where the innermost bracket that is still open stands, or SIZE_MAX
+ *   at, at_end      where the library gave up; moved to the cause */
+const char *yaml_explain(struct arena *arena, struct bytes text, const char *message, size_t opened, size_t *at, size_t *at_end);
 /* Byte offset of a line (from 1) and column (from 1, in characters). */
 size_t yaml_offset(struct bytes text, size_t line, size_t column);
 /* The line in which the byte at offset stands, without its end; its number from 1. */
