@@ -121,6 +121,27 @@ char *arena_text(struct arena *a, struct bytes b)
     return text;
 }
 
+struct bytes arena_join(struct arena *a, const struct bytes *parts, size_t count)
+{
+    size_t size = 0;
+    uint8_t *joined, *at;
+
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].size > SIZE_MAX - size)
+            return BYTES_NONE;
+        size += parts[i].size;
+    }
+    joined = at = arena_alloc(a, size);
+    if (!joined)
+        return BYTES_NONE;
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].size)
+            memcpy(at, parts[i].at, parts[i].size);
+        at += parts[i].size;
+    }
+    return bytes_of(joined, size);
+}
+
 char *arena_printf(struct arena *a, const char *format, ...)
 {
     va_list arguments, again;

@@ -37,6 +37,8 @@ void *arena_zalloc(struct arena *a, size_t size);
 struct bytes arena_copy(struct arena *a, struct bytes b);
 /* A terminated copy, or NULL. */
 char *arena_text(struct arena *a, struct bytes b);
+/* The parts one behind the other; .at == NULL when memory is out. */
+struct bytes arena_join(struct arena *a, const struct bytes *parts, size_t count);
 /* printf into the arena, or NULL. */
 char *arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Frees every allocation; the arena may be used again. */

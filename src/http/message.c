@@ -39,7 +39,7 @@ int message_add_known(struct message *m, enum field_id id, struct bytes value)
 {
     if (field_is_framing(id))
         return -E_INTERNAL;
-    return message_push(m, &(struct field){ field_name_of(id), value, (uint8_t)id, (uint8_t)id });
+    return message_push(m, &(struct field){ field_name_written(id), value, (uint8_t)id, (uint8_t)id });
 }
 
 const struct bytes *message_field(const struct message *m, enum field_id id)

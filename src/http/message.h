@@ -27,19 +27,24 @@ enum http_method {
 
 /* Fields that Unlade itself looks at; all others are FIELD_OTHER. Known by their canonical lower-case names. */
 #define FIELD_LIST(X) \
-    X(ACCEPT, "accept") X(CONNECTION, "connection") X(CONTENT_LENGTH, "content-length") \
-    X(CONTENT_TYPE, "content-type") X(COOKIE, "cookie") X(DATE, "date") X(EXPECT, "expect") X(FORWARDED, "forwarded") \
-    X(HOST, "host") X(HTTP2_SETTINGS, "http2-settings") X(KEEP_ALIVE, "keep-alive") \
-    X(PROXY_CONNECTION, "proxy-connection") X(REFERER, "referer") \
-    X(STRICT_TRANSPORT_SECURITY, "strict-transport-security") X(TE, "te") X(TRAILER, "trailer") \
-    X(TRANSFER_ENCODING, "transfer-encoding") X(UPGRADE, "upgrade") \
-    X(USER_AGENT, "user-agent") X(VIA, "via") X(X_FORWARDED_FOR, "x-forwarded-for") \
-    X(X_FORWARDED_HOST, "x-forwarded-host") X(X_FORWARDED_PORT, "x-forwarded-port") \
-    X(X_FORWARDED_PROTO, "x-forwarded-proto") X(X_REAL_IP, "x-real-ip") X(X_REQUEST_ID, "x-request-id")
+    X(ACCEPT, "accept", "Accept") X(CONNECTION, "connection", "Connection") \
+    X(CONTENT_LENGTH, "content-length", "Content-Length") X(CONTENT_TYPE, "content-type", "Content-Type") \
+    X(COOKIE, "cookie", "Cookie") X(DATE, "date", "Date") X(EXPECT, "expect", "Expect") \
+    X(FORWARDED, "forwarded", "Forwarded") X(HOST, "host", "Host") \
+    X(HTTP2_SETTINGS, "http2-settings", "HTTP2-Settings") X(KEEP_ALIVE, "keep-alive", "Keep-Alive") \
+    X(PROXY_CONNECTION, "proxy-connection", "Proxy-Connection") X(REFERER, "referer", "Referer") \
+    X(STRICT_TRANSPORT_SECURITY, "strict-transport-security", "Strict-Transport-Security") X(TE, "te", "TE") \
+    X(TRAILER, "trailer", "Trailer") X(TRANSFER_ENCODING, "transfer-encoding", "Transfer-Encoding") \
+    X(UPGRADE, "upgrade", "Upgrade") X(USER_AGENT, "user-agent", "User-Agent") X(VIA, "via", "Via") \
+    X(X_FORWARDED_FOR, "x-forwarded-for", "X-Forwarded-For") \
+    X(X_FORWARDED_HOST, "x-forwarded-host", "X-Forwarded-Host") \
+    X(X_FORWARDED_PORT, "x-forwarded-port", "X-Forwarded-Port") \
+    X(X_FORWARDED_PROTO, "x-forwarded-proto", "X-Forwarded-Proto") X(X_REAL_IP, "x-real-ip", "X-Real-IP") \
+    X(X_REQUEST_ID, "x-request-id", "X-Request-ID")
 
 enum field_id {
     FIELD_OTHER,
-#define X(id, name) FIELD_##id,
+#define X(id, name, written) FIELD_##id,
     FIELD_LIST(X)
 #undef X
     FIELD_COUNT
@@ -101,7 +106,8 @@ bool method_is_idempotent(enum http_method method); /* RFC 9110 9.2.2 */
 bool method_is_safe(enum http_method method);
 /* name: a valid token, in any case. */
 enum field_id field_id_of(struct bytes name);
-struct bytes field_name_of(enum field_id id);
+struct bytes field_name_of(enum field_id id);      /* "x-request-id" */
+struct bytes field_name_written(enum field_id id); /* "X-Request-ID", as HTTP/1 writes what we add ourselves */
 /* Whether this is one of the fields that live in members of the message and never among its fields. */
 bool field_is_framing(enum field_id id);
 

@@ -43,7 +43,7 @@ static const struct {
     uint8_t size;
     char text[NAME_ROOM];
 } known_fields[FIELD_COUNT] = {
-#define X(id, name) [FIELD_##id] = { sizeof(name) - 1, name },
+#define X(id, name, written) [FIELD_##id] = { sizeof(name) - 1, name },
     FIELD_LIST(X)
 #undef X
 };
@@ -104,6 +104,18 @@ struct bytes field_name_of(enum field_id id)
 {
     CHECK(id < FIELD_COUNT);
     return bytes_of(known_fields[id].text, known_fields[id].size);
+}
+
+struct bytes field_name_written(enum field_id id)
+{
+    static const char *const written_names[FIELD_COUNT] = {
+#define X(id, name, written) [FIELD_##id] = written,
+        FIELD_LIST(X)
+#undef X
+    };
+
+    CHECK(id > FIELD_OTHER && id < FIELD_COUNT);
+    return bytes_of(written_names[id], known_fields[id].size);
 }
 
 /* What is neither letter nor digit becomes '_' in the variables that CGI and its heirs make of names: "Content.Length"

@@ -1,7 +1,5 @@
 #include "proxy/forward.h"
 
-#include <stdio.h>
-
 #include "tls/random.h"
 
 /* Names by which backends are told who the client is; '_' counts as '-', since many map both to one variable. A name that
@@ -49,15 +47,10 @@ struct chain {
 
 static int join(struct arena *arena, struct bytes *all, struct bytes value)
 {
-    char *joined;
+    const struct bytes parts[] = { *all, BYTES_LITERAL(", "), value };
 
-    if (all->size == 0) {
-        *all = value;
-        return 0;
-    }
-    joined = arena_printf(arena, "%.*s, %.*s", BYTES_PRINT(*all), BYTES_PRINT(value));
-    *all = bytes_of_text(joined);
-    return joined ? 0 : -E_MEMORY;
+    *all = all->size ? arena_join(arena, parts, COUNT_OF(parts)) : value;
+    return all->at ? 0 : -E_MEMORY;
 }
 
 static int remember(struct arena *arena, const struct field *f, struct chain *chain)
@@ -131,18 +124,25 @@ static int set_request_id(struct exchange *x, struct bytes given)
     return message_add_known(&x->request, FIELD_X_REQUEST_ID, given);
 }
 
-/* The Forwarded element of this hop (RFC 7239 4): what is no token is quoted. */
-static char *forwarded_element(struct exchange *x, struct bytes before)
+/* The Forwarded element of this hop behind those before it (RFC 7239 4): what is no token is quoted. */
+static struct bytes forwarded_with_us(struct exchange *x, struct bytes before)
 {
     const struct session *s = x->session;
-    bool v6 = s->peer.any.sa_family == AF_INET6 && strchr(s->peer_text, ':');
-    const char *node = s->peer.any.sa_family == AF_UNIX ? "unknown" : s->peer_text;
     struct bytes host = x->request.authority;
     bool quoted = bytes_find(host, ':') != host.size || bytes_find(host, '[') != host.size;
+    struct bytes quote = quoted ? BYTES_LITERAL("\"") : BYTES_NONE;
+    const struct bytes parts[] = {
+        before,
+        before.size ? BYTES_LITERAL(", for=") : BYTES_LITERAL("for="),
+        bytes_of_text(s->peer_node),
+        host.size ? BYTES_LITERAL(";host=") : BYTES_NONE,
+        host.size ? quote : BYTES_NONE,
+        host,
+        host.size ? quote : BYTES_NONE,
+        s->secure ? BYTES_LITERAL(";proto=https") : BYTES_LITERAL(";proto=http"),
+    };
 
-    return arena_printf(&x->arena, "%.*s%sfor=%s%s%s%s%s%.*s%s;proto=%s", BYTES_PRINT(before), before.size ? ", " : "",
-                        v6 ? "\"[" : "", node, v6 ? "]\"" : "", host.size ? ";host=" : "", quoted ? "\"" : "",
-                        BYTES_PRINT(host), quoted ? "\"" : "", s->secure ? "https" : "http");
+    return arena_join(&x->arena, parts, COUNT_OF(parts));
 }
 
 static int set_chain(struct exchange *x, const struct chain *before)
@@ -152,22 +152,20 @@ static int set_chain(struct exchange *x, const struct chain *before)
     struct bytes client = s->peer.any.sa_family == AF_UNIX ? BYTES_LITERAL("unknown") : bytes_of_text(s->peer_text);
     struct bytes host = before->host.size ? before->host : m->authority;
     struct bytes proto = before->proto.size ? before->proto : s->secure ? BYTES_LITERAL("https") : BYTES_LITERAL("http");
-    struct bytes port = before->port, all = before->forwarded_for;
-    char *forwarded = forwarded_element(x, before->forwarded);
-    int error = forwarded ? join(&x->arena, &all, client) : -E_MEMORY;
+    struct bytes port = before->port.size ? before->port : bytes_of_text(s->local_port_text);
+    struct bytes all = before->forwarded_for, forwarded = forwarded_with_us(x, before->forwarded);
+    int error = forwarded.at ? join(&x->arena, &all, client) : -E_MEMORY;
 
-    if (!error && port.size == 0)
-        port = bytes_of_text(arena_printf(&x->arena, "%u", (unsigned)s->local_port));
     if (!error)
         error = message_add_known(m, FIELD_X_FORWARDED_FOR, all);
     if (!error)
         error = message_add_known(m, FIELD_X_FORWARDED_PROTO, proto);
     if (!error && host.size)
         error = message_add_known(m, FIELD_X_FORWARDED_HOST, host);
-    if (!error && port.size && !bytes_equal_text(port, "0"))
+    if (!error && port.size)
         error = message_add_known(m, FIELD_X_FORWARDED_PORT, port);
     if (!error)
-        error = message_add_known(m, FIELD_FORWARDED, bytes_of_text(forwarded));
+        error = message_add_known(m, FIELD_FORWARDED, forwarded);
     return error;
 }
 

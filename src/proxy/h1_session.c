@@ -1,5 +1,5 @@
 /* h1_session.c: a client's connection that speaks HTTP/1: one exchange after the other. */
-#include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -394,6 +394,20 @@ static bool is_trusted(const struct listener_options *options, const struct addr
     return false;
 }
 
+/* The texts that every request's forwarding fields need. */
+static void print_ends(struct session *s, uint16_t local_port)
+{
+    bool v6;
+
+    address_print_host(&s->peer, s->peer_text);
+    v6 = strchr(s->peer_text, ':') != NULL;
+    snprintf(s->peer_node, sizeof s->peer_node, "%s%.*s%s", v6 ? "\"[" : "", ADDRESS_TEXT - 8, s->peer_text, v6 ? "]\"" : "");
+    if (s->peer.any.sa_family == AF_UNIX)
+        snprintf(s->peer_node, sizeof s->peer_node, "unknown");
+    if (local_port)
+        snprintf(s->local_port_text, sizeof s->local_port_text, "%u", local_port);
+}
+
 void session_open(struct session_home *home, struct site *site, const struct snapshot_listener *listener, int fd,
                   uint16_t local_port, const struct address *peer)
 {
@@ -413,8 +427,8 @@ void session_open(struct session_home *home, struct site *site, const struct sna
     c->owner = h;
     c->on_event = on_event;
     *s = (struct session){ .home = home, .site = site_ref(site), .listener = listener, .host = &listener->fallback, .connection = c,
-                           .peer = *peer, .local_port = local_port, .accepted_ns = loop_now(home->net->loop) };
-    address_print_host(peer, s->peer_text);
+                           .peer = *peer, .accepted_ns = loop_now(home->net->loop) };
+    print_ends(s, local_port);
     s->peer_trusted = is_trusted(listener->options, peer);
     h->stream.ops = &stream_ops;
     h->wire.connection = c;

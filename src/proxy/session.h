@@ -35,6 +35,7 @@ struct session {
     struct connection *connection;
     struct address peer;
     char peer_text[ADDRESS_TEXT];     /* without the port */
+    char peer_node[ADDRESS_TEXT];     /* the same as RFC 7239 writes it: "[...]" in quotes, or unknown */
     bool peer_trusted;                /* a listed proxy: its forwarding fields are believed */
     bool secure;                      /* TLS, and the handshake is complete */
     bool handshake_logged;            /* the handshake's figures stand in the log of the first request alone */
@@ -42,7 +43,7 @@ struct session {
     struct hostname sni;
     struct tls_facts facts;
     uint64_t accepted_ns, established_ns;
-    uint16_t local_port;
+    char local_port_text[6];          /* "443"; empty for Unix sockets */
 };
 
 /* Takes fd over. Opens a session on a connection that was just accepted; closes it where that fails. */
