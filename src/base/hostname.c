@@ -19,7 +19,10 @@ static int parse_ip(int family, struct bytes text, struct hostname *ret_name)
     copy[text.size] = 0;
     if (inet_pton(family, copy, address) != 1)
         return -E_HOST;
-    CHECK(inet_ntop(family, address, ret_name->text, sizeof(ret_name->text)));
+    if (family == AF_INET) /* what inet_pton takes is canonical: four numbers without leading zeros */
+        memcpy(ret_name->text, copy, text.size + 1);
+    else
+        CHECK(inet_ntop(family, address, ret_name->text, sizeof(ret_name->text)));
     ret_name->size = (uint16_t)strlen(ret_name->text);
     ret_name->is_address = true;
     ret_name->is_pattern = false;
