@@ -184,36 +184,47 @@ static bool signs_in_1_2(enum certificate_kind kind, const struct client_hello *
 
     if (kind == CERTIFICATE_ED25519)
         return client_hello_offers_signature(h, 0x0807);
-    if (kind == CERTIFICATE_RSA) /* without the extension, or with RSA key exchange, it may still do */
+    if (kind == CERTIFICATE_RSA)
         return h->signature_algorithms.size == 0 || offers_any_signature(h, rsa, COUNT_OF(rsa));
     return (h->signature_algorithms.size == 0 || offers_any_signature(h, ecdsa, COUNT_OF(ecdsa))) &&
            (h->supported_groups.size == 0 || client_hello_offers_group(h, curve));
 }
 
-enum { UNUSABLE, USABLE_WITH_CBC, USABLE_WITH_AEAD, USABLE_IN_1_3 };
+enum { UNUSABLE, USABLE_OLD, USABLE_WITH_AEAD, USABLE_IN_1_3 };
+
+#define OFFERS_ANY_SUITE(hello, ...) \
+    offers_any_suite(hello, (const uint16_t[]){ __VA_ARGS__ }, COUNT_OF(((const uint16_t[]){ __VA_ARGS__ })))
+
+static int rsa_usability_in_1_2(const struct client_hello *h)
+{
+    if (signs_in_1_2(CERTIFICATE_RSA, h)) {
+        if (OFFERS_ANY_SUITE(h, 0xc02f, 0xc030, 0xcca8, 0x009e, 0x009f, 0xccaa))
+            return USABLE_WITH_AEAD;
+        if (OFFERS_ANY_SUITE(h, 0xc013, 0xc014, 0xc027, 0xc028, 0x0067, 0x006b))
+            return USABLE_OLD;
+    }
+    /* RSA key exchange: nothing is signed */
+    return OFFERS_ANY_SUITE(h, 0x009c, 0x009d, 0x003c, 0x003d, 0x002f, 0x0035) ? USABLE_OLD : UNUSABLE;
+}
+
+static int ecdsa_usability_in_1_2(enum certificate_kind kind, const struct client_hello *h)
+{
+    if (!signs_in_1_2(kind, h))
+        return UNUSABLE;
+    if (OFFERS_ANY_SUITE(h, 0xc02b, 0xc02c, 0xcca9))
+        return USABLE_WITH_AEAD;
+    return OFFERS_ANY_SUITE(h, 0xc009, 0xc00a, 0xc023, 0xc024) ? USABLE_OLD : UNUSABLE;
+}
 
 static int usability(enum certificate_kind kind, const struct client_hello *h)
 {
-    static const uint16_t ecdsa_aead[] = { 0xc02b, 0xc02c, 0xcca9 };
-    static const uint16_t ecdsa_cbc[] = { 0xc009, 0xc00a, 0xc023, 0xc024 };
-    static const uint16_t rsa_aead[] = { 0xc02f, 0xc030, 0xcca8, 0x009e, 0x009f, 0xccaa };
-    static const uint16_t rsa_old[] = { 0xc013, 0xc014, 0xc027, 0xc028, 0x0067, 0x006b, 0x009c, 0x009d,
-                                        0x003c, 0x003d, 0x002f, 0x0035 };
-    bool is_rsa = kind == CERTIFICATE_RSA;
-
     if (client_hello_offers_version(h, 0x0304) && usable_in_1_3(kind, h))
         return USABLE_IN_1_3;
     if (!client_hello_offers_version(h, 0x0303)) /* without a common version, any: the engine's alert tells why */
-        return client_hello_offers_version(h, 0x0304) ? UNUSABLE : USABLE_WITH_CBC;
+        return client_hello_offers_version(h, 0x0304) ? UNUSABLE : USABLE_OLD;
     if (kind == CERTIFICATE_OTHER)
         return USABLE_WITH_AEAD;
-    if (!signs_in_1_2(kind, h))
-        return UNUSABLE;
-    if (is_rsa ? offers_any_suite(h, rsa_aead, COUNT_OF(rsa_aead)) : offers_any_suite(h, ecdsa_aead, COUNT_OF(ecdsa_aead)))
-        return USABLE_WITH_AEAD;
-    if (is_rsa ? offers_any_suite(h, rsa_old, COUNT_OF(rsa_old)) : offers_any_suite(h, ecdsa_cbc, COUNT_OF(ecdsa_cbc)))
-        return USABLE_WITH_CBC;
-    return UNUSABLE;
+    return kind == CERTIFICATE_RSA ? rsa_usability_in_1_2(h) : ecdsa_usability_in_1_2(kind, h);
 }
 
 /* ---- The choice ---- */
@@ -221,7 +232,7 @@ static int usability(enum certificate_kind kind, const struct client_hello *h)
 /* What speaks for a candidate, the weightiest first. */
 struct merit {
     bool is_valid_now;
-    int usability; /* what is not usable is no candidate at all */
+    int usability;          /* what is not usable is no candidate at all */
     bool is_exact, is_fast; /* fast: ECDSA or Ed25519 */
     time_t lives_until;
 };

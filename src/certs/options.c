@@ -15,5 +15,6 @@ const struct option_table certificate_options =
     OPTION_TABLE("certificate", struct certificate_options, rows,
                  "Certificates with their keys: either `files`, or `certificate` with `key`. Clients get the one whose "
                  "names match and that they can use; ECDSA comes before RSA, what is valid before what has expired.",
-                 .shorthand = "files", .example = "[ /etc/unlade/certs/*.pem, "
-                                                  "{ certificate: /etc/ssl/site.crt, key: /etc/ssl/site.key } ]");
+                 .shorthand = "files",
+                 .example = "[ /etc/unlade/certs/*.pem, "
+                            "{ certificate: /etc/ssl/site.crt, key: /etc/ssl/site.key } ]");

@@ -19,7 +19,7 @@ static BIO *bio_over(struct bytes pem)
 }
 
 /* All certificates in the text, in its order. Returns NULL with a reason. */
-static STACK_OF(X509) *read_certificates(struct bytes pem, const char **ret_why)
+static STACK_OF(X509) * read_certificates(struct bytes pem, const char **ret_why)
 {
     STACK_OF(X509) *all = sk_X509_new_null();
     BIO *bio = bio_over(pem);
@@ -66,8 +66,9 @@ static EVP_PKEY *read_key(struct bytes pem, const char **ret_why)
         static const char mark[] = "PRIVATE KEY-----";
 
         if (asked)
-            *ret_why = "the key is encrypted: give it without a passphrase (openssl pkey -in KEY -out NEW), readable by "
-                       "its owner alone";
+            *ret_why =
+                "the key is encrypted: give it without a passphrase (openssl pkey -in KEY -out NEW), readable by "
+                "its owner alone";
         else if (!pem.at || !memmem(pem.at, pem.size, mark, sizeof mark - 1))
             *ret_why = "there is no private key: a block \"-----BEGIN PRIVATE KEY-----\" is needed (PEM)";
         else
@@ -80,7 +81,7 @@ static EVP_PKEY *read_key(struct bytes pem, const char **ret_why)
 /* ---- The leaf and its chain ---- */
 
 /* Takes the certificate whose public key is the private key's out of `all`. */
-static X509 *take_leaf(STACK_OF(X509) *all, const EVP_PKEY *key)
+static X509 *take_leaf(STACK_OF(X509) * all, const EVP_PKEY *key)
 {
     for (int i = 0; i < sk_X509_num(all); i++) {
         EVP_PKEY *public = X509_get0_pubkey(sk_X509_value(all, i));
@@ -93,7 +94,7 @@ static X509 *take_leaf(STACK_OF(X509) *all, const EVP_PKEY *key)
 
 /* Moves out of `all` who issued the leaf, who issued those, and so on; roots stay behind, since clients have their own.
  * Several issuers of one certificate (cross-signed) all come along. */
-static STACK_OF(X509) *take_chain(STACK_OF(X509) *all, X509 *leaf)
+static STACK_OF(X509) * take_chain(STACK_OF(X509) * all, X509 *leaf)
 {
     STACK_OF(X509) *chain = sk_X509_new_null();
     X509 *child = leaf;

@@ -16,16 +16,16 @@ enum {
 };
 
 enum { /* RFC 8446 4.2 and IANA's registry */
-    EXTENSION_SERVER_NAME = 0,
-    EXTENSION_STATUS_REQUEST = 5,
-    EXTENSION_SUPPORTED_GROUPS = 10,
-    EXTENSION_SIGNATURE_ALGORITHMS = 13,
-    EXTENSION_ALPN = 16,
-    EXTENSION_PRE_SHARED_KEY = 41,
-    EXTENSION_EARLY_DATA = 42,
-    EXTENSION_SUPPORTED_VERSIONS = 43,
-    EXTENSION_SIGNATURE_ALGORITHMS_CERT = 50,
-    EXTENSION_KEY_SHARE = 51,
+       EXTENSION_SERVER_NAME = 0,
+       EXTENSION_STATUS_REQUEST = 5,
+       EXTENSION_SUPPORTED_GROUPS = 10,
+       EXTENSION_SIGNATURE_ALGORITHMS = 13,
+       EXTENSION_ALPN = 16,
+       EXTENSION_PRE_SHARED_KEY = 41,
+       EXTENSION_EARLY_DATA = 42,
+       EXTENSION_SUPPORTED_VERSIONS = 43,
+       EXTENSION_SIGNATURE_ALGORITHMS_CERT = 50,
+       EXTENSION_KEY_SHARE = 51,
 };
 
 static int refuse(uint8_t alert, uint8_t *ret_alert)
@@ -80,8 +80,8 @@ static int next_fragment(struct record_walk *walk, struct bytes *ret_fragment, b
 }
 
 /* Reads the handshake header across fragments: ret_total becomes the message's size once four bytes are there. */
-static int take_handshake_header(uint8_t header[HANDSHAKE_HEADER], size_t have, struct bytes fragment, size_t *ret_total,
-                                 uint8_t *ret_alert)
+static int take_handshake_header(uint8_t header[HANDSHAKE_HEADER], size_t have, struct bytes fragment,
+                                 size_t *ret_total, uint8_t *ret_alert)
 {
     for (size_t i = 0; i < fragment.size && have < HANDSHAKE_HEADER; i++)
         header[have++] = fragment.at[i];

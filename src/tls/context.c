@@ -12,10 +12,10 @@
 
 enum {
     /* A server's first flight must fit into the room that tls_session_handshake asks for. */
-    CERTIFICATES_MOST = 20480,      /* bytes of our chain */
-    CLIENT_CA_NAMES_MOST = 8192,    /* bytes of the names in a CertificateRequest */
-    CLIENT_CHAIN_MOST = 32768,      /* bytes of what a client sends */
-    TICKET_LIFETIME = 12 * 3600,    /* seconds */
+    CERTIFICATES_MOST = 20480,   /* bytes of our chain */
+    CLIENT_CA_NAMES_MOST = 8192, /* bytes of the names in a CertificateRequest */
+    CLIENT_CHAIN_MOST = 32768,   /* bytes of what a client sends */
+    TICKET_LIFETIME = 12 * 3600, /* seconds */
 };
 
 static _Thread_local char why_text[512];
@@ -122,8 +122,7 @@ static void set_behaviour(SSL_CTX *ctx, bool tickets)
     SSL_CTX_set_dh_auto(ctx, 1);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_timeout(ctx, TICKET_LIFETIME);
-    SSL_CTX_set_max_early_data(ctx, 0);
-    SSL_CTX_set_recv_max_early_data(ctx, 0);
+    SSL_CTX_set_max_early_data(ctx, 0); /* none is invited; what comes all the same is skipped (RFC 8446 4.2.10) */
     SSL_CTX_set_info_callback(ctx, session_note_alert);
     if (tickets) {
         SSL_CTX_set_num_tickets(ctx, 1);
@@ -230,7 +229,7 @@ static SSL_TICKET_RETURN check_ticket(SSL *ssl, SSL_SESSION *session, const unsi
 }
 
 /* Every certificate of the file becomes a trust anchor or a link to one. Returns how many roots there are, or -1. */
-static int add_authorities(SSL_CTX *ctx, struct bytes pem, STACK_OF(X509_NAME) *names, size_t *ret_name_bytes)
+static int add_authorities(SSL_CTX *ctx, struct bytes pem, STACK_OF(X509_NAME) * names, size_t *ret_name_bytes)
 {
     BIO *bio = BIO_new_mem_buf(pem.at, (int)pem.size);
     X509 *ca;
@@ -241,8 +240,10 @@ static int add_authorities(SSL_CTX *ctx, struct bytes pem, STACK_OF(X509_NAME) *
 
         *ret_name_bytes += (size_t)i2d_X509_NAME(name, NULL) + 2;
         roots += X509_self_signed(ca, 0) == 1;
-        if (!name || sk_X509_NAME_push(names, name) <= 0 ||
-            X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), ca) != 1) {
+        if (!name || sk_X509_NAME_push(names, name) <= 0) {
+            X509_NAME_free(name);
+            roots = -1;
+        } else if (X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), ca) != 1) {
             roots = -1;
         }
         X509_free(ca);
@@ -258,7 +259,7 @@ static bool set_clients(struct tls_context *context, const struct tls_server_par
 {
     const struct tls_clients_options *clients = &parts->policy->clients;
     int mode = SSL_VERIFY_PEER;
-    STACK_OF(X509_NAME) *names;
+    STACK_OF(X509_NAME) * names;
     size_t name_bytes = 0;
     int roots;
 
@@ -277,9 +278,11 @@ static bool set_clients(struct tls_context *context, const struct tls_server_par
     if (sk_X509_NAME_num(names) == 0)
         return fail(ret_why, "clients: the ca file holds no certificate, so no client could be verified");
     if (roots == 0)
-        return fail(ret_why, "clients: the ca file holds no self-signed root, so no client could be verified; add the root");
+        return fail(ret_why,
+                    "clients: the ca file holds no self-signed root, so no client could be verified; add the root");
     if (name_bytes > CLIENT_CA_NAMES_MOST)
-        return fail(ret_why, "clients: the ca file names too many authorities (8 KB of names are sent to clients at most)");
+        return fail(ret_why,
+                    "clients: the ca file names too many authorities (8 KB of names are sent to clients at most)");
     if (clients->certificate == TLS_CLIENT_REQUIRED)
         mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     SSL_CTX_set_verify(context->ssl_ctx, mode, session_note_verification);

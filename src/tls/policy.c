@@ -70,12 +70,12 @@ static const struct option policy_rows[] = {
       .doc = "Client certificates." },
 };
 
-const struct option_table tls_policy_options =
-    OPTION_TABLE("TLS policy", struct tls_policy_options, policy_rows,
-                 "How TLS is spoken with clients. The policy named `default` applies where a listener or host names "
-                 "none. The profiles follow Mozilla's Server Side TLS guideline, version 5.7; TLS 1.0 and 1.1 are never "
-                 "spoken.",
-                 .shorthand = "profile", .example = "{ profile: modern, strict_sni: yes }");
+const struct option_table tls_policy_options = OPTION_TABLE(
+    "TLS policy", struct tls_policy_options, policy_rows,
+    "How TLS is spoken with clients. The policy named `default` applies where a listener or host names "
+    "none. The profiles follow Mozilla's Server Side TLS guideline, version 5.7; TLS 1.0 and 1.1 are never "
+    "spoken.",
+    .shorthand = "profile", .example = "{ profile: modern, strict_sni: yes }");
 
 static const struct option tickets_rows[] = {
     { "rotate", OPTION_DURATION, OPTION_AT(struct tls_tickets_options, rotate_ns), .standard = "12h",
@@ -191,9 +191,10 @@ struct vocabulary {
 
 static const struct vocabulary suites_1_3 = { suites, COUNT_OF(suites), IN_1_3, "cipher suite of TLS 1.3",
                                               "TLS_AES_128_GCM_SHA256 or TLS_CHACHA20_POLY1305_SHA256" };
-static const struct vocabulary suites_1_2 = { suites, COUNT_OF(suites), IN_INTERMEDIATE | IN_OLD,
-                                              "cipher suite of TLS 1.2",
-                                              "ECDHE-ECDSA-AES128-GCM-SHA256 or TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" };
+static const struct vocabulary suites_1_2 = {
+    suites, COUNT_OF(suites), IN_INTERMEDIATE | IN_OLD, "cipher suite of TLS 1.2",
+    "ECDHE-ECDSA-AES128-GCM-SHA256 or TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
+};
 static const struct vocabulary all_groups = { groups, COUNT_OF(groups), 0, "key exchange group",
                                               "X25519MLKEM768, X25519 or P-256" };
 
@@ -271,7 +272,8 @@ static int resolve_suites(const struct tls_policy_options *o, struct tls_policy 
     return 0;
 }
 
-int tls_policy_resolve(const struct tls_policy_options *options, struct tls_policy *ret_policy, char why[TLS_POLICY_WHY])
+int tls_policy_resolve(const struct tls_policy_options *options, struct tls_policy *ret_policy,
+                       char why[TLS_POLICY_WHY])
 {
     struct tls_policy policy = { 0 };
     struct name_list list = { policy.groups, 0, sizeof policy.groups };

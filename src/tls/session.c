@@ -152,8 +152,8 @@ void session_note_alert(const SSL *ssl, int where, int value)
     bool is_received = (where & SSL_CB_READ) != 0;
     int level = value >> 8, alert = value & 0xff;
 
-    if (!(where & SSL_CB_ALERT) || (level == SSL3_AL_WARNING && alert != SSL3_AD_CLOSE_NOTIFY &&
-                                    alert != SSL_AD_NO_RENEGOTIATION))
+    if (!(where & SSL_CB_ALERT) ||
+        (level == SSL3_AL_WARNING && alert != SSL3_AD_CLOSE_NOTIFY && alert != SSL_AD_NO_RENEGOTIATION))
         return;
     s = session_of(ssl);
     if (alert == SSL3_AD_CLOSE_NOTIFY) {
@@ -178,9 +178,9 @@ int session_note_verification(int ok, X509_STORE_CTX *store)
         return ok;
     if (certificate)
         X509_NAME_oneline(X509_get_subject_name(certificate), subject, sizeof subject);
-    snprintf(f->reason, sizeof f->reason, "%s: %s (depth %d)",
-             X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)), subject,
-             X509_STORE_CTX_get_error_depth(store));
+    snprintf(f->reason, sizeof f->reason, "%s (depth %d, %s)",
+             X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)), X509_STORE_CTX_get_error_depth(store),
+             subject);
     return ok;
 }
 

@@ -147,6 +147,10 @@ static void in_1_2_the_suites_count(void **state)
     h = hello_1_2("www.example.org", SUITES("\xc0\x2f\xc0\x2b"));
     h.supported_groups = bytes_of("\0\x1d", 2); /* not the certificate's curve */
     assert_int_equal(choose(c, 2, h), 1);
+    h.cipher_suites = bytes_of("\0\x2f\xc0\x2f", 4); /* nothing that it could sign with: RSA key exchange is left */
+    h.signature_algorithms = bytes_of("\2\1", 2);
+    assert_int_equal(choose(c, 2, h), 1);
+    h = hello_1_2("www.example.org", SUITES("\xc0\x2f\xc0\x2b"));
     h.supported_groups = h.signature_algorithms = BYTES_NONE; /* neither extension: nothing is excluded */
     assert_int_equal(choose(c, 2, h), 0);
     clear(c, 2);

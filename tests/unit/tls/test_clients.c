@@ -146,9 +146,9 @@ static void a_bad_one_is_refused_even_where_it_is_optional(void **state)
         const struct papers *papers;
         const char *alert, *reason;
     } cases[] = {
-        { &stranger, "unknown_ca", "unable to get local issuer certificate: /CN=mallory (depth 0)" },
-        { &expired, "certificate_expired", "certificate has expired: /CN=bob (depth 0)" },
-        { &other_root, "unknown_ca", "CN=Other CA (depth 0)" },
+        { &stranger, "unknown_ca", "unable to get local issuer certificate (depth 0, /CN=mallory)" },
+        { &expired, "certificate_expired", "certificate has expired (depth 0, /CN=bob)" },
+        { &other_root, "unknown_ca", "(depth 0, /CN=Other CA)" },
     };
 
     for (int mode = TLS_CLIENT_OPTIONAL; mode <= TLS_CLIENT_REQUIRED; mode++)
