@@ -42,6 +42,15 @@ static int drop_capabilities(void)
     return syscall(SYS_capset, &header, none) < 0 ? -E_SYSTEM : 0;
 }
 
+void privileges_hide_memory(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* LeakSanitizer looks at its own process like a debugger */
+#else
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+}
+
 int privileges_drop(const struct identity *identity, pid_t parent)
 {
     if (identity->is_needed &&
@@ -50,11 +59,7 @@ int privileges_drop(const struct identity *identity, pid_t parent)
         return -E_SYSTEM;
     if (drop_capabilities() < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -E_SYSTEM;
-#ifdef __SANITIZE_ADDRESS__
-    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* LeakSanitizer looks at its own process like a debugger */
-#else
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-#endif
+    privileges_hide_memory();
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) /* a change of user would have cleared it */
         return -E_SYSTEM;
     if (getppid() != parent)

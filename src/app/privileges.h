@@ -25,4 +25,7 @@ int identity_find(const char *name, struct identity *ret_identity) MUST_USE;
  * files and debuggers, and dies when `parent` does. In a fresh child. Returns 0 or -E_SYSTEM (errno). */
 int privileges_drop(const struct identity *identity, pid_t parent) MUST_USE;
 
+/* Keeps this process's memory out of core files and from debuggers. */
+void privileges_hide_memory(void);
+
 #endif

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -99,12 +98,11 @@ static void reopen_logs(struct supervisor *s)
 
 /* ---- the worker ---- */
 
-static uint64_t connections_of(const struct supervisor *s, const struct deployment *d)
+static uint64_t connections_of(const struct deployment *d)
 {
     uint64_t files = machine_raise_files(), listening = (uint64_t)d->address_count * d->workers;
     uint64_t most = files > DESCRIPTORS_OWN + listening + 2 ? (files - DESCRIPTORS_OWN - listening) / 2 : 1;
 
-    (void)s;
     return d->connections && d->connections < most ? d->connections : most;
 }
 
@@ -113,9 +111,8 @@ static void close_others(int channel, int event_log)
 {
     int low = channel < event_log ? channel : event_log, high = channel < event_log ? event_log : channel;
 
-    if (low < 3) {
+    if (low < 3)
         low = high;
-    }
     if (low > 3)
         close_range(3, (unsigned)low - 1, 0);
     if (high > low + 1)
@@ -137,7 +134,7 @@ static void start_worker(struct supervisor *s)
     }
     if (s->worker == 0) {
         struct worker_setup setup = {
-            .channel = ends[1], .threads = s->current->workers, .connections = connections_of(s, s->current),
+            .channel = ends[1], .threads = s->current->workers, .connections = connections_of(s->current),
             .drain_ns = s->current->drain_ns, .identity = s->identity, .supervisor = own,
         };
         close_others(ends[1], s->event_log);
@@ -221,12 +218,17 @@ static void reap(struct supervisor *s)
 
 /* ---- configuration ---- */
 
-static void log_lines(enum log_level level, char *text)
+/* Complaints as config_print_complaints lays them out: the first line of each tells its level. */
+static void log_complaints(char *text)
 {
+    enum log_level level = LOG_ERROR;
+
     for (char *line = text, *end; *line; line = end) {
         end = line + strcspn(line, "\n");
         if (*end)
             *end++ = '\0';
+        if (line[0] != ' ')
+            level = strstr(line, ": warning: ") ? LOG_WARNING : LOG_ERROR;
         log_line(level, "%s", line);
     }
 }
@@ -244,7 +246,7 @@ static struct deployment *load(struct supervisor *s)
     r = deployment_make(s->setup->source, complaints, &d, why);
     fclose(complaints);
     if (s->was_ready)
-        log_lines(r < 0 ? LOG_ERROR : LOG_WARNING, text);
+        log_complaints(text);
     else
         fputs(text, stderr);
     free(text);
@@ -279,11 +281,10 @@ static void keep_fixed(const struct deployment *old, struct deployment *d)
     d->user = old->user ? strdup(old->user) : NULL;
 }
 
-static void reload_failed(struct supervisor *s)
+static void reload_failed(void)
 {
     log_error("reload refused: the configuration that runs stays in use");
     notify_ready("reload refused, see the log; the old configuration stays in use");
-    (void)s;
 }
 
 static void reload(struct supervisor *s)
@@ -298,14 +299,14 @@ static void reload(struct supervisor *s)
     notify_reloading();
     s->next = load(s);
     if (!s->next) {
-        reload_failed(s);
+        reload_failed();
         return;
     }
     keep_fixed(s->current, s->next);
     if (sockets_prepare(&s->sockets, s->next->addresses, s->next->address_count, why) < 0) {
         log_error("%s", why);
         abandon_next(s);
-        reload_failed(s);
+        reload_failed();
         return;
     }
     s->offer = OFFER_BUILDING;
@@ -372,7 +373,7 @@ static void take_message(struct supervisor *s)
         }
         abandon_next(s);
         s->offer = OFFER_NONE;
-        reload_failed(s);
+        reload_failed();
     }
 }
 
@@ -541,8 +542,7 @@ int supervisor_run(const struct supervisor_setup *setup)
 
     machine_raise_files();
     notify_init();
-    /* The keys of tickets must not land in a core file of ours. */
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    privileges_hide_memory(); /* it holds the keys of tickets */
     if (open_signals(&s) < 0) {
         log_error("signals cannot be taken: %s", strerror(errno));
         return 1;

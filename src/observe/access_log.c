@@ -46,7 +46,7 @@ struct access_log {
     bool next_is_syslog, has_next;
     /* the scribe's own */
     int fd;
-    bool is_syslog;
+    bool is_syslog, is_torn; /* is_torn: the last line was written in part */
     pthread_t scribe;
     bool has_scribe;
     uint64_t reported;
@@ -171,6 +171,21 @@ static size_t write_stream(int fd, struct iovec parts[2])
     return done;
 }
 
+/* Returns the lines that were lost. One that was cut ends with what follows it, so that no other is spoilt. */
+static uint64_t write_lines(struct access_log *log, struct iovec parts[2])
+{
+    size_t done;
+
+    if (log->is_torn && write(log->fd, "\n", 1) == 1)
+        log->is_torn = false;
+    done = write_stream(log->fd, parts);
+    if (done > 0 && done <= parts[0].iov_len)
+        log->is_torn = ((const char *)parts[0].iov_base)[done - 1] != '\n';
+    else if (done > parts[0].iov_len)
+        log->is_torn = ((const char *)parts[1].iov_base)[done - parts[0].iov_len - 1] != '\n';
+    return count_lines(parts, 2, done);
+}
+
 /* One datagram a line, in the form that glibc's syslog() writes, which every syslog and the journal read. */
 static bool write_datagram(int fd, const char *line, size_t size)
 {
@@ -229,7 +244,7 @@ static void drain_ring(struct access_log *log, struct ring *r)
     if (log->fd >= 0 && log->is_syslog)
         lost = write_datagrams(log->fd, parts);
     else if (log->fd >= 0)
-        lost = count_lines(parts, 2, write_stream(log->fd, parts));
+        lost = write_lines(log, parts);
     if (lost)
         atomic_fetch_add_explicit(&log->dropped, lost, memory_order_relaxed);
     atomic_store_explicit(&r->tail, tail + size, memory_order_release);
@@ -250,6 +265,7 @@ static void take_descriptor(struct access_log *log)
             close(log->fd);
         log->fd = log->next_fd;
         log->is_syslog = log->next_is_syslog;
+        log->is_torn = false;
         log->has_next = false;
     }
     pthread_mutex_unlock(&log->setting);

@@ -112,7 +112,7 @@ static void build_listener(struct builder *b, struct snapshot_listener *l, const
         check_plain(b, o);
     if (o->redirect == REDIRECT_HTTPS)
         check_redirect(b, o);
-    else if (!o->to && !o->routes.count && !o->hosts.count)
+    else if (!o->to && !o->routes.count && !o->hosts.count && !b->errors_before)
         build_error(b, o, "this listener serves nothing: write `to: UPSTREAM`, `routes`, `hosts`, or `redirect: https`");
     if (l->tls)
         build_certificates(b, l);

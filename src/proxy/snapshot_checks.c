@@ -79,38 +79,41 @@ static const void *address_field(const struct snapshot_listener *l, size_t k)
     return l->options;
 }
 
-/* Compares one address with one that comes earlier in the file. Exact ones win over 0.0.0.0 and [::] in the kernel, so
- * an overlap of two listeners is sound, if seldom meant. Returns whether something was said. */
-static bool check_pair(struct builder *b, const struct snapshot_listener *l, size_t k, const struct snapshot_listener *other,
-                       const struct address *earlier)
+/* An address of an earlier listener, or an earlier one of the same, for which `is_like` holds. */
+static bool find_earlier(const struct snapshot *s, size_t listener, size_t k,
+                         bool (*is_like)(const struct address *a, const struct address *b),
+                         const struct snapshot_listener **ret_other, const struct address **ret_address)
 {
-    const struct address *a = &l->addresses[k];
-    char text[ADDRESS_TEXT], earlier_text[ADDRESS_TEXT];
-
-    address_print(a, text);
-    address_print(earlier, earlier_text);
-    if (address_equal(a, earlier)) {
-        build_error(b, address_field(l, k), "listener \"%.*s\" has the address %s already", BYTES_PRINT(other->name), text);
-        return true;
-    }
-    if (overlaps(a, earlier)) {
-        build_warning(b, address_field(l, k), "%s overlaps with %s of listener \"%.*s\": the more exact address gets its clients",
-                      text, earlier_text, BYTES_PRINT(other->name));
-        return true;
-    }
-    return false;
-}
-
-static void check_address(struct builder *b, size_t listener, size_t k)
-{
-    const struct snapshot *s = b->snapshot;
+    const struct address *a = &s->listeners[listener].addresses[k];
 
     for (size_t i = 0; i <= listener; i++) {
         const struct snapshot_listener *other = &s->listeners[i];
         size_t count = i == listener ? k : other->address_count;
-        for (size_t j = 0; j < count; j++)
-            if (check_pair(b, &s->listeners[listener], k, other, &other->addresses[j]))
-                return;
+        for (size_t j = 0; j < count; j++) {
+            if (is_like(a, &other->addresses[j])) {
+                *ret_other = other;
+                *ret_address = &other->addresses[j];
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Exact addresses win over 0.0.0.0 and [::] in the kernel, so that an overlap is sound, if seldom meant. */
+static void check_address(struct builder *b, size_t listener, size_t k)
+{
+    const struct snapshot_listener *l = &b->snapshot->listeners[listener], *other;
+    const struct address *earlier;
+    char text[ADDRESS_TEXT], earlier_text[ADDRESS_TEXT];
+
+    address_print(&l->addresses[k], text);
+    if (find_earlier(b->snapshot, listener, k, address_equal, &other, &earlier)) {
+        build_error(b, address_field(l, k), "listener \"%.*s\" has the address %s already", BYTES_PRINT(other->name), text);
+    } else if (find_earlier(b->snapshot, listener, k, overlaps, &other, &earlier)) {
+        address_print(earlier, earlier_text);
+        build_warning(b, address_field(l, k), "%s overlaps with %s of listener \"%.*s\": the more exact address gets its clients",
+                      text, earlier_text, BYTES_PRINT(other->name));
     }
 }
 
@@ -138,7 +141,7 @@ void build_check_unused(struct builder *b)
 
     for (size_t i = 0; i < s->upstream_count; i++) {
         const struct snapshot_upstream *u = &s->upstreams[i];
-        if (!b->upstream_used[i])
+        if (!b->upstream_used[i] && !b->errors_before) /* what the reader refused might have used it */
             build_warning(b, u->options, "nothing sends requests to the upstream \"%s\"", u->options->name);
         for (size_t k = 0; k < u->server_count; k++)
             if (is_own_address(s, &u->servers[k]))
