@@ -182,8 +182,10 @@ static void worker_ended(struct supervisor *s, int status)
     s->worker = 0;
     s->kill_at = 0;
     if (s->is_stopping) {
-        if (!WIFEXITED(status) && !s->is_killed)
-            log_error("the worker ended with %s while it stopped", exit_text(status, text));
+        if (s->is_killed || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
+            return;
+        log_error("the worker ended with %s while it stopped", exit_text(status, text));
+        s->status = 1;
         return;
     }
     if (!s->was_ready) {

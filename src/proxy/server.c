@@ -22,6 +22,7 @@ struct listening {
     struct address address;
     const struct snapshot_listener *listener; /* of the present site */
     bool shared, watched;
+    struct retired retired;
 };
 
 struct server {
@@ -118,6 +119,11 @@ static void on_connections(struct watch *w, unsigned events)
     (void)accept_some(CONTAINER_OF(w, struct listening, watch), ACCEPTS_A_TURN);
 }
 
+static void free_listening(struct retired *r)
+{
+    free(CONTAINER_OF(r, struct listening, retired));
+}
+
 /* What is queued has been accepted by the kernel already: it is served, then the socket goes. */
 static void close_listening(struct listening *l, bool serve_queued)
 {
@@ -130,7 +136,7 @@ static void close_listening(struct listening *l, bool serve_queued)
         loop_unwatch_listener(s->net.loop, &l->watch);
     close(l->watch.fd);
     list_remove(&l->link);
-    free(l);
+    loop_retire(s->net.loop, &l->retired, free_listening); /* this turn's events may still name it */
 }
 
 static const struct snapshot_listener *listener_at(const struct snapshot *snapshot, const struct address *address)

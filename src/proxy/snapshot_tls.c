@@ -50,7 +50,7 @@ static void complain_unknown(struct builder *b, const char *name, const void *fi
 /* Whether a PEM text holds such a block. */
 static bool has_block(struct bytes pem, const char *words)
 {
-    return pem.size && memmem(pem.at, pem.size, words, strlen(words));
+    return pem.at && memmem(pem.at, pem.size, words, strlen(words));
 }
 
 static bool has_certificate(struct bytes pem)
