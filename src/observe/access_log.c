@@ -296,6 +296,8 @@ static void *scribe_run(void *context)
         atomic_store(&log->hurry, 0);
         atomic_store(&log->pending, 0);
         atomic_thread_fence(memory_order_seq_cst);
+        if (log->fd < 0)
+            take_descriptor(log);
         drain_all(log);
         take_descriptor(log);
         report_dropped(log);
