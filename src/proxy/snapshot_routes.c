@@ -118,7 +118,7 @@ static void build_host_policy(struct builder *b, struct snapshot_listener *l, st
         build_host_tls(b, l, h, o);
 }
 
-static void build_host(struct builder *b, struct snapshot_listener *l, struct snapshot_host *h, const struct host_options *o)
+static void build_host_name(struct builder *b, struct snapshot_listener *l, struct snapshot_host *h, const struct host_options *o)
 {
     struct hostname name;
 
@@ -129,10 +129,16 @@ static void build_host(struct builder *b, struct snapshot_listener *l, struct sn
         return;
     }
     h->name = arena_copy(b->arena, bytes_of_text(name.text));
+    CHECK(h->name.at);
     if (hostname_table_add(l->host_table, &name, h) < 0)
         build_error(b, o, "the host \"%s\" is there already", name.text);
     if (l->tls)
         check_covered(b, l, &name, o);
+}
+
+static void build_host(struct builder *b, struct snapshot_listener *l, struct snapshot_host *h, const struct host_options *o)
+{
+    build_host_name(b, l, h, o);
     build_host_policy(b, l, h, o);
     if (o->routes.count || o->to) {
         build_routes(b, h, &o->routes, &o->to);
