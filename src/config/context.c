@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "config/suggest.h"
+#include "config/tables.h"
 
 const char *context_describe(struct config *c, const struct context *x)
 {
@@ -34,25 +35,34 @@ const struct option *table_find_row(const struct option_table *table, struct byt
     return NULL;
 }
 
-/* A key that is known, but one level further in or out: the usual slip of indentation. */
+/* A key that is known, but elsewhere: often a slip of indentation. */
 static const char *elsewhere(struct config *c, const struct context *x, struct bytes key)
 {
-    for (size_t i = 0; i < x->table->row_count; i++) {
-        const struct option *row = &x->table->rows[i];
-        if ((row->type == OPTION_SECTION || row->type == OPTION_OPTIONAL) && table_find_row(row->table, key))
-            return config_text(c, "it belongs below \"%s\"", row->name);
-    }
+    const char *places = NULL;
+
     for (const struct context *up = x->up; up; up = up->up)
         if (table_find_row(up->table, key))
             return up->up ? config_text(c, "it belongs to %s; is it indented too far?", context_describe(c, up)) :
                             "it belongs to the top level; is it indented too far?";
     for (size_t i = 0; i < x->table->row_count; i++) {
         const struct option *row = &x->table->rows[i];
-        if ((row->type == OPTION_MAP || row->type == OPTION_LIST) && table_find_row(row->table, key))
-            return config_text(c, "it belongs to %s below \"%s\"",
-                               row->type == OPTION_MAP ? config_text(c, "a named %s", row->table->name) : "an item", row->name);
+        if (row->table && table_find_row(row->table, key))
+            return config_text(c, "it belongs %s\"%s\"", row->type == OPTION_MAP ? "below a name in " :
+                                  row->type == OPTION_LIST ? "to an item of " : "below ", row->name);
     }
-    return NULL;
+    for (const struct table_entry *e = tables_collect(&c->arena, c->table); e; e = e->next)
+        if (table_find_row(e->table, key))
+            places = config_text(c, "%s%s%s", places ? places : "it belongs to ", places ? " or " : "", e->path);
+    return places;
+}
+
+/* "address=:443" or "address:443": the row that is meant, where the space or the colon between key and value is missing. */
+static const struct option *glued_row(const struct option_table *table, struct bytes key)
+{
+    size_t colon = bytes_find(key, ':'), equals = bytes_find(key, '=');
+    size_t size = colon < equals ? colon : equals;
+
+    return size < key.size ? table_find_row(table, bytes_trim(bytes_part(key, 0, size))) : NULL;
 }
 
 const char *table_list_keys(struct config *c, const struct option_table *table)
@@ -67,6 +77,7 @@ const char *table_list_keys(struct config *c, const struct option_table *table)
 const struct option *context_complain_unknown(struct config *c, const struct context *x, const struct yaml_node *key)
 {
     struct suggestion best = { NULL, 0 };
+    const struct option *glued = glued_row(x->table, key->text);
     const char *text, *note;
 
     if (bytes_equal_text(key->text, "<<") && key->is_plain) {
@@ -75,6 +86,10 @@ const struct option *context_complain_unknown(struct config *c, const struct con
     }
     text = config_text(c, "unknown key %s %s%s", config_quote(c, key->text), x->up ? "in " : "",
                        x->up ? context_describe(c, x) : "at the top level");
+    if (glued) {
+        context_complain(c, x, key, config_text(c, "%s\na colon and a space stand between key and value: \"%s: ...\"", text, glued->name));
+        return glued;
+    }
     for (size_t i = 0; i < x->table->row_count; i++)
         suggest(&best, key->text, x->table->rows[i].name);
     note = elsewhere(c, x, key->text);

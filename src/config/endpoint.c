@@ -48,6 +48,34 @@ static const char *read_host(struct arena *arena, struct bytes host, struct byte
     return NULL;
 }
 
+static bool is_ipv6(struct bytes text)
+{
+    struct hostname name;
+    return bytes_find(text, ':') < text.size && hostname_parse_pattern(text, &name) == 0;
+}
+
+/* Several colons: IPv6 without its brackets, and perhaps a port behind it. */
+static const char *explain_bare_ipv6(struct arena *arena, struct bytes text)
+{
+    struct bytes front, port;
+    size_t last = text.size;
+
+    while (text.at[last - 1] != ':')
+        last--;
+    front = bytes_part(text, 0, last - 1);
+    port = bytes_from(text, last);
+    if (is_ipv6(front) && is_ipv6(text))
+        return arena_printf(arena, "has an IPv6 address, which needs brackets\ndid you mean \"[%.*s]:%.*s\" or \"[%.*s]:443\"?",
+                            BYTES_PRINT(front), BYTES_PRINT(port), BYTES_PRINT(text));
+    if (is_ipv6(front))
+        return arena_printf(arena, "has an IPv6 address, which needs brackets\ndid you mean \"[%.*s]:%.*s\"?", BYTES_PRINT(front),
+                            BYTES_PRINT(port));
+    if (is_ipv6(text))
+        return arena_printf(arena, "has an IPv6 address, which needs brackets and a port\ndid you mean \"[%.*s]:443\"?",
+                            BYTES_PRINT(text));
+    return endpoint_forms;
+}
+
 /* Finds where the host ends: behind "]", or in front of the only colon. */
 static const char *split(struct arena *arena, struct bytes text, struct bytes *ret_host, struct bytes *ret_port)
 {
@@ -74,14 +102,8 @@ static const char *split(struct arena *arena, struct bytes text, struct bytes *r
             return meant(arena, endpoint_forms, BYTES_LITERAL(""), "unix:", text);
         return hostname_parse_pattern(text, &name) == 0 ? meant(arena, "needs a port", text, ":80", BYTES_LITERAL("")) : endpoint_forms;
     }
-    if (bytes_find(bytes_from(text, colon + 1), ':') < text.size - colon - 1) {
-        /* Several colons: IPv6 without its brackets. */
-        size_t last = text.size;
-        while (text.at[last - 1] != ':')
-            last--;
-        return arena_printf(arena, "has an IPv6 address, which needs brackets\ndid you mean \"[%.*s]:%.*s\" or \"[%.*s]:443\"?",
-                            BYTES_PRINT(bytes_part(text, 0, last - 1)), BYTES_PRINT(bytes_from(text, last)), BYTES_PRINT(text));
-    }
+    if (bytes_find(bytes_from(text, colon + 1), ':') < text.size - colon - 1)
+        return explain_bare_ipv6(arena, text);
     *ret_host = bytes_part(text, 0, colon);
     *ret_port = bytes_from(text, colon + 1);
     return NULL;

@@ -105,6 +105,8 @@ static const char *explain_unit(struct arena *arena, const struct kind *kind, st
             ours = u->name;
     if (ours)
         return arena_printf(arena, "must be %s\ndid you mean %.*s%s?", kind->describe, BYTES_PRINT(digits), ours);
+    if (kind->type == OPTION_DURATION && strpbrk(arena_printf(arena, "%.*s", BYTES_PRINT(unit)), "0123456789"))
+        return arena_printf(arena, "must be one number with one unit\nwrite 90m instead of 1h30m");
     return arena_printf(arena, "must be %s", kind->describe);
 }
 

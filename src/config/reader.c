@@ -53,6 +53,23 @@ static void add_reference(struct config *c, const struct option *row, const char
     c->references = reference;
 }
 
+/* ${NAME} and {{ name }} are filled in by other programs, or not at all. */
+static const char *variable_note(struct bytes text)
+{
+    for (size_t i = 0; i + 1 < text.size; i++)
+        if ((text.at[i] == '$' && text.at[i + 1] != ' ') || (text.at[i] == '{' && text.at[i + 1] == '{'))
+            return "\nvariables are not filled in: write the value";
+    return "";
+}
+
+static bool has_odd_key(const struct yaml_node *node)
+{
+    for (const struct yaml_node *member = node->kind == YAML_MAPPING ? node->first : NULL; member; member = member->next)
+        if (member->key->kind != YAML_SCALAR)
+            return true;
+    return false;
+}
+
 static void read_scalar(struct config *c, const struct context *x, const struct option *row, const struct yaml_node *node, void *field)
 {
     const char *problem, *name = x->shown ? x->shown : row->name;
@@ -60,13 +77,14 @@ static void read_scalar(struct config *c, const struct context *x, const struct 
     if (node->kind != YAML_SCALAR) {
         const char *kind = node->kind == YAML_SEQUENCE ? "a list" : "a mapping";
         const char *note = node->kind == YAML_SEQUENCE && node->count == 1 ? "\nwrite it without [ ] or -" : "";
-        context_complain(c, x, node, config_text(c, "\"%s\" must be %s, not %s%s", name, value_describe(&c->arena, row), kind, note));
+        if (!has_odd_key(node)) /* that was complained about */
+            context_complain(c, x, node, config_text(c, "\"%s\" must be %s, not %s%s", name, value_describe(&c->arena, row), kind, note));
         fill_default(c, x, row, field);
         return;
     }
     problem = value_read(&c->arena, row, node, field);
     if (problem) {
-        context_complain(c, x, node, config_text(c, "\"%s\" %s", name, problem));
+        context_complain(c, x, node, config_text(c, "\"%s\" %s%s", name, problem, variable_note(node->text)));
         fill_default(c, x, row, field);
         return;
     }
@@ -155,10 +173,32 @@ static void read_list(struct config *c, const struct context *x, const struct op
     check_count(c, x, row, node, count);
 }
 
+/* A key of the named thing that stands beside the name instead of below it:
+ *
+ *     listeners:
+ *       web:
+ *       address: ":443" */
+static bool is_misplaced(const struct option_table *table, const struct yaml_node *member)
+{
+    const struct option *row = table_find_row(table, member->key->text);
+    return row && !yaml_is_null(member) && (value_is_scalar(row->type) ? member->kind == YAML_SCALAR : member->kind != YAML_MAPPING);
+}
+
+static void read_misplaced(struct config *c, const struct context *up, const struct option *row, const struct yaml_node *member, void *base)
+{
+    struct context x = { .up = up, .table = row->table, .is_default = up->is_default, .is_quiet = true };
+
+    context_complain(c, up, member->key, config_text(c, "%s is taken for the name of a %s, but looks like a key of one\n"
+                                                     "indent it further than the name above it",
+                                                     config_quote(c, member->key->text), row->table->name));
+    read_struct(c, &x, base);
+}
+
 static void read_map(struct config *c, const struct context *x, const struct option *row, const struct yaml_node *node,
                      struct option_list *ret_list)
 {
     size_t size = row->table->struct_size, count;
+    struct context below = *x;
     struct yaml_node **members;
     uint8_t *items;
 
@@ -172,12 +212,17 @@ static void read_map(struct config *c, const struct context *x, const struct opt
     items = config_alloc(c, count * size);
     ret_list->items = items;
     ret_list->count = count;
+    for (size_t i = 0; i < count; i++)
+        below.is_quiet |= !row->table->shorthand && is_misplaced(row->table, members[i]);
     for (size_t i = 0; i < count; i++) {
         struct place name = { .address = items + i * size, .size = sizeof(const char *), .node = members[i]->key };
         *(const char **)(items + i * size) = (const char *)members[i]->key->text.at;
         if (members[i]->key->text.size == 0)
             context_complain(c, x, members[i]->key, config_text(c, "a %s needs a name", row->table->name));
-        read_item(c, x, row, members[i], (const char *)members[i]->key->text.at, items + i * size);
+        if (!row->table->shorthand && is_misplaced(row->table, members[i]))
+            read_misplaced(c, &below, row, members[i], items + i * size);
+        else
+            read_item(c, &below, row, members[i], (const char *)members[i]->key->text.at, items + i * size);
         remember_item(c, x, row, members[i], items + i * size);
         if (!x->is_default)
             place_add(c, &name);
@@ -264,7 +309,8 @@ static void read_row(struct config *c, const struct context *x, const struct opt
 
     if (!node) {
         if (row->required && !given->is_misspelt && !x->is_quiet)
-            context_complain(c, x, x->node, config_text(c, "\"%s\" is missing in %s", row->name, context_describe(c, x)));
+            context_complain(c, x, x->node, config_text(c, "\"%s\" is missing %s%s", row->name, x->up ? "in " : "at the top level",
+                                                       x->up ? context_describe(c, x) : ""));
         fill_default(c, x, row, field);
         return;
     }
@@ -284,8 +330,10 @@ static void read_struct(struct config *c, const struct context *x, void *base)
     struct context nearest = *x;
     size_t count = 0;
 
-    if (x->node && x->node->kind == YAML_MAPPING)
+    if (x->node && x->node->kind == YAML_MAPPING) {
         members = context_members(c, x, x->node, &count);
+        nearest.is_quiet |= has_odd_key(x->node);
+    }
     for (size_t i = 0; i < count; i++) {
         const struct option *row = table_find_row(table, members[i]->key->text);
         if (row)
@@ -326,7 +374,9 @@ static void check_reference(struct config *c, const struct config_reference *ref
     }
     text = config_text(c, "\"%s\" names the %s %s, which is not in \"%s\"", reference->row->name, map->table->name,
                        config_quote(c, bytes_of_text(reference->name)), map->name);
-    if (best.word)
+    if (*variable_note(bytes_of_text(reference->name)))
+        text = config_text(c, "%s%s", text, variable_note(bytes_of_text(reference->name)));
+    else if (best.word)
         text = config_text(c, "%s\ndid you mean %s?", text, config_quote(c, bytes_of_text(best.word)));
     else if (list->count)
         text = config_text(c, "%s\nthere: %s%s", text, known, list->count > 10 ? ", ..." : "");

@@ -154,8 +154,50 @@ static const char *read_choice(struct arena *arena, const struct option *row, st
     return arena_printf(arena, "must be %s", list);
 }
 
+/* "a:80, b:80" or "a:80 b:80" where one value is wanted. Returns NULL if it is none of these. */
+static const char *explain_several(struct arena *arena, const struct option *row, struct bytes text)
+{
+    bool is_path = row->type == OPTION_FILE || row->type == OPTION_FILES;
+    const char *separator = is_path ? "," : ", ", *list = NULL;
+
+    while (text.size) {
+        size_t size = 0;
+        while (size < text.size && !strchr(separator, text.at[size]))
+            size++;
+        if (size) {
+            struct bytes part = bytes_trim(bytes_part(text, 0, size));
+            if (list && is_path && part.size && part.at[0] != '/' && part.at[0] != '.')
+                return NULL;
+            if (part.size && part.at[part.size - 1] == ':')
+                return NULL;
+            if (!list && size == text.size)
+                return NULL;
+            list = arena_printf(arena, "%s%s\"%.*s\"", list ? list : "", list ? ", " : "", BYTES_PRINT(part));
+            CHECK(list);
+        }
+        text = bytes_from(text, size + 1);
+    }
+    return list ? arena_printf(arena, "must be one %s\nseveral are a list: [%s]", is_path ? "path" : "address", list) : NULL;
+}
+
+static const char *read_file(struct arena *arena, const struct option *row, struct bytes text, struct option_file *ret_file)
+{
+    const char *several = explain_several(arena, row, text);
+
+    if (several)
+        return several;
+    if (text.size == 0)
+        return "must not be empty: it is a file's path";
+    if (text.at[0] == '~')
+        return "starts with ~, which only a shell understands\nwrite the whole path";
+    ret_file->path = copy_text(arena, text);
+    return NULL;
+}
+
 const char *value_read(struct arena *arena, const struct option *row, const struct yaml_node *scalar, void *field)
 {
+    const char *problem;
+
     switch (row->type) {
     case OPTION_BOOL:
         return read_bool(scalar, field);
@@ -167,17 +209,14 @@ const char *value_read(struct arena *arena, const struct option *row, const stru
     case OPTION_CHOICE:
         return read_choice(arena, row, scalar->text, field);
     case OPTION_ENDPOINT:
-        return endpoint_read(arena, scalar->text, field);
+        problem = explain_several(arena, row, scalar->text);
+        return problem ? problem : endpoint_read(arena, scalar->text, field);
     case OPTION_NETWORK:
-        return network_read(arena, scalar->text, field);
+        problem = explain_several(arena, row, scalar->text);
+        return problem ? problem : network_read(arena, scalar->text, field);
     case OPTION_FILE:
     case OPTION_FILES:
-        if (scalar->text.size == 0)
-            return "must not be empty: it is a file's path";
-        if (bytes_start_with(scalar->text, BYTES_LITERAL("~")))
-            return "starts with ~, which only a shell understands\nwrite the whole path";
-        ((struct option_file *)field)->path = copy_text(arena, scalar->text);
-        return NULL;
+        return read_file(arena, row, scalar->text, field);
     case OPTION_REFERENCE:
         if (scalar->text.size == 0)
             return "must not be empty: it is a name";

@@ -126,6 +126,21 @@ static void copy_text(struct walk *w, struct yaml_node *node, const char *text, 
     node->text = bytes_of(copy, text ? size : 0);
 }
 
+/* An empty item of a list is nothing but its dash. */
+static void find_dash(struct walk *w, struct yaml_node *node)
+{
+    size_t at = w->position;
+
+    if (!w->depth || w->open[w->depth - 1].node->kind != YAML_SEQUENCE)
+        return;
+    while (at < w->text.size && strchr(" \t\r\n", w->text.at[at]))
+        at++;
+    if (at < w->text.size && w->text.at[at] == '-') {
+        node->begin = at;
+        node->end = w->position = at + 1;
+    }
+}
+
 static void on_scalar(struct walk *w, struct fy_event *event)
 {
     struct yaml_node *node = new_node(w, event, YAML_SCALAR);
@@ -133,6 +148,8 @@ static void on_scalar(struct walk *w, struct fy_event *event)
     size_t size = 0;
     const char *text = token ? fy_token_get_text(token, &size) : NULL;
 
+    if (!token)
+        find_dash(w, node);
     node->is_plain = !token || fy_token_scalar_style(token) == FYSS_PLAIN;
     if (!node->is_plain && node->begin && (w->text.at[node->begin - 1] == '"' || w->text.at[node->begin - 1] == '\''))
         node->begin--; /* the library leaves the quotes out */
@@ -155,8 +172,8 @@ static void on_alias(struct walk *w, struct fy_event *event)
     name = bytes_part(w->text, node->begin, node->end - node->begin);
     copy_text(w, node, (const char *)name.at, name.size);
     problem(w, node->begin, node->end,
-            arena_printf(w->arena, "a text that starts with * must stand in quotes (YAML takes it for an alias)\n"
-                                   "write \"%.*s\"", BYTES_PRINT(bytes_part(name, 0, 200))));
+            arena_printf(w->arena, "aliases (*name) are not supported\n"
+                                   "quote a text that starts with *: \"%.*s\"", BYTES_PRINT(bytes_part(name, 0, 200))));
     attach(w, node);
 }
 
@@ -165,9 +182,7 @@ static void on_start(struct walk *w, struct fy_event *event, enum yaml_kind kind
     struct yaml_node *node = new_node(w, event, kind);
 
     if (is_key_next(w))
-        problem(w, node->begin, node->end, w->text.size > node->begin && w->text.at[node->begin] == '{' ?
-                "a key must be a text, not { }\nif this is a template's {{ variable }}, it was not filled in" :
-                "a key must be a text, not a list or mapping");
+        problem(w, node->begin, node->end, node->begin < w->text.size ? yaml_explain_key(w->arena, w->text, node->begin) : "a key must be a text");
     attach(w, node);
     if (w->depth == YAML_DEPTH_MOST) {
         give_up(w, node->begin, node->end, "nested too deeply");

@@ -111,8 +111,9 @@ static bool is_blank(struct bytes line)
     return line.size == 0 || line.at[0] == '#';
 }
 
-/* Where in the line a key, value or item starts with that byte, outside of quotes and comments; or line.size. */
-static size_t find_start_with(struct bytes line, uint8_t wanted)
+/* Where in the line, from an offset on, a key, value or item starts with that byte, outside of quotes and comments; or
+ * line.size. */
+static size_t find_start_with(struct bytes line, size_t from, uint8_t wanted)
 {
     uint8_t lead = '-'; /* the last byte that is no space; something starts behind one of these */
 
@@ -121,7 +122,7 @@ static size_t find_start_with(struct bytes line, uint8_t wanted)
         bool is_start = strchr("[{,", lead) || (strchr(":-?", lead) && (i == 0 || line.at[i - 1] == ' ' || line.at[i - 1] == '\t'));
         if (c == ' ' || c == '\t')
             continue;
-        if (is_start && c == wanted)
+        if (is_start && c == wanted && i >= from)
             return i;
         if (c == '#' && (i == 0 || line.at[i - 1] == ' '))
             break;
@@ -144,23 +145,42 @@ static struct bytes word_at(struct bytes line, size_t at)
     return bytes_part(line, at, size);
 }
 
+/* "[::1]:443" at that place of the line, or empty. */
+static struct bytes bracket_address(struct bytes line, size_t at)
+{
+    struct bytes word = word_at(line, at);
+    size_t end = bytes_find(word, ']');
+
+    if (bytes_find(bytes_part(word, 0, end), ':') == end || end + 1 >= word.size || word.at[end + 1] != ':')
+        return BYTES_NONE;
+    if (word.at[word.size - 1] == ']') /* of the list around it */
+        word.size--;
+    return word;
+}
+
+static struct cause bracket_cause(struct arena *arena, struct bytes address)
+{
+    return (struct cause){ address, arena_printf(arena, "an address with [ ] must stand in quotes: \"%.*s\"", BYTES_PRINT(address)) };
+}
+
 static struct cause find_cause(struct arena *arena, struct bytes line)
 {
     static const char reserved[] = "*@`%&!";
-    size_t at = indent(line), end;
+    size_t at = indent(line);
     struct bytes word;
 
     if (at < line.size && line.at[at] == '\t' && !is_blank(line))
         return (struct cause){ bytes_part(line, at, 1), "a line is indented with a tab; YAML wants spaces" };
     for (const char *c = reserved; *c; c++) {
-        word = word_at(line, find_start_with(line, (uint8_t)*c));
+        word = word_at(line, find_start_with(line, 0, (uint8_t)*c));
         if (word.size)
             return (struct cause){ word, arena_printf(arena, "what starts with %c must stand in quotes: \"%.*s\"", *c, BYTES_PRINT(word)) };
     }
-    word = word_at(line, find_start_with(line, '['));
-    end = bytes_find(word, ']');
-    if (bytes_find(bytes_part(word, 0, end), ':') < end && end + 1 < word.size && word.at[end + 1] == ':')
-        return (struct cause){ word, arena_printf(arena, "an address with [ ] must stand in quotes: \"%.*s\"", BYTES_PRINT(word)) };
+    for (at = find_start_with(line, 0, '['); at < line.size; at = find_start_with(line, at + 1, '[')) {
+        word = bracket_address(line, at);
+        if (word.size)
+            return bracket_cause(arena, word);
+    }
     return (struct cause){ BYTES_NONE, NULL };
 }
 
@@ -200,15 +220,35 @@ static struct lines lines_around(struct bytes text, size_t at)
     return l;
 }
 
+/* "address :443" or "listeners": the word at the start of a line that has no colon with a space or line end behind it. */
+static struct bytes word_without_colon(struct bytes line)
+{
+    struct bytes rest = bytes_trim(line);
+    size_t size = 0;
+
+    for (size_t colon = bytes_find(rest, ':'); colon < rest.size; colon += 1 + bytes_find(bytes_from(rest, colon + 1), ':'))
+        if (colon + 1 == rest.size || rest.at[colon + 1] == ' ')
+            return BYTES_NONE;
+    while (size < rest.size && (isalnum(rest.at[size]) || rest.at[size] == '_'))
+        size++;
+    return size == rest.size || rest.at[size] == ' ' ? bytes_part(rest, 0, size) : BYTES_NONE;
+}
+
 /* A guess, where nothing certain was found. */
 static const char *find_note(struct arena *arena, const struct lines *l)
 {
-    struct bytes word = tight_colon(l->now);
+    struct bytes word = tight_colon(l->now), trimmed = bytes_trim(l->now);
+
+    if (trimmed.size > 1 && trimmed.at[0] == '-' && trimmed.at[1] != ' ')
+        return "is a space missing behind the dash?";
 
     if (!word.size)
         word = tight_colon(l->next);
     if (word.size)
         return arena_printf(arena, "is a space missing behind \"%.*s\"?", BYTES_PRINT(word));
+    word = word_without_colon(l->now);
+    if (word.size)
+        return arena_printf(arena, "is a colon missing behind \"%.*s\"?", BYTES_PRINT(word));
     if (!is_blank(l->next) && !is_blank(l->now) && indent(l->next) > indent(l->now))
         return arena_printf(arena, "is line %zu indented too far?", l->number + 1);
     return NULL;
@@ -227,6 +267,9 @@ static const char *plain_words(const char *message)
         { "invalid nested block mapping on the same line", "a second \": \" in one line; a value with \": \" in it must stand in quotes" },
         { "could not find expected ':'", "a colon is missing: every line is \"key: value\" or \"- item\"" },
         { "block sequence on the same line as a mapping key", "a list with - starts in a line of its own" },
+        { "invalid indentation in mapping", "the indentation does not fit the lines above" },
+        { "invalid scalar at the end of block sequence", "this line does not belong to the list above it" },
+        { "missing comma in flow mapping", "a comma is missing between two entries of { }" },
         { "invalid value after mapping", "something stands behind the closing ] or }" },
     };
 
@@ -234,6 +277,18 @@ static const char *plain_words(const char *message)
         if (strcmp(message, words[i][0]) == 0)
             return words[i][1];
     return message;
+}
+
+const char *yaml_explain_key(struct arena *arena, struct bytes text, size_t at)
+{
+    size_t ignored;
+    struct bytes line = yaml_line(text, at, &ignored), address = bracket_address(line, (size_t)(text.at + at - line.at));
+
+    if (address.size)
+        return bracket_cause(arena, address).text;
+    if (text.at[at] == '{')
+        return "a key must be a text, not { }\nif this is a template's {{ variable }}, it was not filled in";
+    return "a key must be a text, not a list or mapping";
 }
 
 const char *yaml_explain(struct arena *arena, struct bytes text, const char *message, size_t opened, size_t *at, size_t *at_end)

@@ -140,7 +140,7 @@ static void null_means_none_or_the_default(void **state)
     assert_only("sites:\n  a: { address: }\n", "\"address\" needs a value");
     assert_only("groups:\n  a: { servers: [ { address: null } ] }\n", "\"address\" needs a value: an address with a port");
     assert_only("words: [a, , b]\n", "f:1:");
-    assert_only("words:\n  -\n  - b\n", "an empty item in \"words\"");
+    assert_only("words:\n  -\n  - b\n", "f:2:3: error: an empty item in \"words\"");
 }
 
 static void every_error_is_told_at_once_in_the_order_of_lines(void **state)
@@ -168,13 +168,54 @@ static void every_error_is_told_at_once_in_the_order_of_lines(void **state)
 
 static void an_unknown_key_gets_the_best_advice(void **state)
 {
-    assert_only("idle_time: 5s\n", "it belongs to a named group below \"groups\"");
+    assert_only("idle_time: 5s\n", "it belongs below a name in \"groups\"");
     assert_only("size: 4k\n", "it belongs below \"limits\"");
     assert_only("sites:\n  a: { address: ':1', workers: 3 }\n", "it belongs to the top level; is it indented too far?");
     assert_only("sites:\n  a: { address: ':1', limits: { to: x } }\n", "it belongs to site \"a\"; is it indented too far?");
     assert_only("limits: { colour: red }\n", "unknown key \"colour\" in limits\n");
     assert_only("limits: { colour: red }\n", "known here: size, rate, count, strict");
     assert_only("sites:\n  a: { address: ':1', limits: { sice: 4k } }\n", "unknown key \"sice\" in limits of site \"a\"");
+}
+
+static void keys_of_other_things_are_sent_there(void **state)
+{
+    assert_only("sites:\n  a: { address: ':1', weight: 3 }\n", "it belongs to groups.NAME.servers");
+    assert_only("groups:\n  a: { servers: a:1, weight: 3 }\n", "it belongs to an item of \"servers\"");
+    assert_only("sites:\n  a: { address: ':1', rate: 1/s }\n", "it belongs below \"limits\"");
+}
+
+static void a_missing_space_behind_the_colon_is_seen(void **state)
+{
+    assert_only("sites:\n  a: { address=:443 }\n", "a colon and a space stand between key and value: \"address: ...\"");
+    assert_only("limits: {size:4k}\n", "a colon and a space stand between key and value: \"size: ...\"");
+}
+
+static void keys_beside_their_name_are_seen(void **state)
+{
+    struct config *c = read_sample("sites:\n  web:\n  address: ':443'\n  to: app\ngroups: { app: a:1 }\n");
+    struct sample *s = config_root(c);
+
+    assert_int_equal(config_error_count(c), 2);
+    assert_int_equal(OPTION_ITEM(struct sample_site, &s->sites, 1)->limits.size, 16384);
+    config_free(c);
+    assert_only("sites:\n  web:\n  address: ':443'\n", "f:3:3: error: \"address\" is taken for the name of a site, but looks like a key of one");
+}
+
+static void several_values_in_one_are_seen(void **state)
+{
+    assert_only("sites:\n  a: { address: '0.0.0.0:443, [::]:443' }\n", "several are a list: [\"0.0.0.0:443\", \"[::]:443\"]");
+    assert_only("groups:\n  a: [a:1 a:2]\n", "several are a list: [\"a:1\", \"a:2\"]");
+    assert_only("trusted: 10.0.0.0/8, 192.0.2.0/24\n", "several are a list: [\"10.0.0.0/8\", \"192.0.2.0/24\"]");
+    assert_only("sites:\n  a: { address: ':1', certificates: '/a.pem, /b/*.pem' }\n", "several are a list: [\"/a.pem\", \"/b/*.pem\"]");
+    assert_complaint("sites:\n  a: { address: [a:1, [::]:443] }\n", "an address with [ ] must stand in quotes: \"[::]:443\"");
+    config_free(read_good("sites:\n  a: { address: ':1', page: 'a, b.html', certificates: 'my cert.pem' }\n"));
+}
+
+static void variables_are_not_filled_in(void **state)
+{
+    assert_only("sites:\n  a: { address: $HOST:80 }\n", "variables are not filled in");
+    assert_only("sites:\n  a: { address: ':1', to: '${GROUP}' }\ngroups: { app: a:1 }\n", "variables are not filled in");
+    assert_only("workers: {{ n }}\n", "if this is a template's {{ variable }}");
 }
 
 static void keys_given_twice_are_errors(void **state)
@@ -222,7 +263,7 @@ static void references_are_checked(void **state)
 static void yaml_beyond_the_configuration_is_refused(void **state)
 {
     assert_only("user: &x a\n", "f:1:7: error: anchors (&name) are not supported");
-    assert_only("user: *x\n", "write \"*x\"");
+    assert_only("user: *x\n", "quote a text that starts with *: \"*x\"");
     assert_only("user: !!str a\n", "tags (!name) are not supported");
     assert_only("limits: { <<: {} }\n", "merge keys (<<) are not supported");
     assert_only("user: a\n---\nuser: b\n", "f:2:1: error: a second document starts here");
@@ -382,6 +423,11 @@ int main(void)
         cmocka_unit_test(null_means_none_or_the_default),
         cmocka_unit_test(every_error_is_told_at_once_in_the_order_of_lines),
         cmocka_unit_test(an_unknown_key_gets_the_best_advice),
+        cmocka_unit_test(keys_of_other_things_are_sent_there),
+        cmocka_unit_test(a_missing_space_behind_the_colon_is_seen),
+        cmocka_unit_test(keys_beside_their_name_are_seen),
+        cmocka_unit_test(several_values_in_one_are_seen),
+        cmocka_unit_test(variables_are_not_filled_in),
         cmocka_unit_test(keys_given_twice_are_errors),
         cmocka_unit_test(missing_keys_are_told_at_the_thing_that_lacks_them),
         cmocka_unit_test(wrong_shapes_are_named),
