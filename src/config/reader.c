@@ -188,9 +188,9 @@ static void read_misplaced(struct config *c, const struct context *up, const str
 {
     struct context x = { .up = up, .table = row->table, .is_default = up->is_default, .is_quiet = true };
 
-    context_complain(c, up, member->key, config_text(c, "%s is taken for the name of a %s, but looks like a key of one\n"
+    context_complain(c, up, member->key, config_text(c, "%s is taken for a name in \"%s\", but looks like a key that belongs below one\n"
                                                      "indent it further than the name above it",
-                                                     config_quote(c, member->key->text), row->table->name));
+                                                     config_quote(c, member->key->text), row->name));
     read_struct(c, &x, base);
 }
 
@@ -203,7 +203,7 @@ static void read_map(struct config *c, const struct context *x, const struct opt
     uint8_t *items;
 
     if (node->kind != YAML_MAPPING) {
-        context_complain(c, x, node, config_text(c, "\"%s\" holds named %ss, not %s\nwrite \"NAME:\" with its keys indented below it",
+        context_complain(c, x, node, config_text(c, "\"%s\" needs names, with one %s below each, not %s\nwrite \"NAME:\" with its keys indented below it",
                                          row->name, row->table->name, node->kind == YAML_SEQUENCE ? "a list" : "a single value"));
         fill_default(c, x, row, ret_list);
         return;
@@ -218,7 +218,7 @@ static void read_map(struct config *c, const struct context *x, const struct opt
         struct place name = { .address = items + i * size, .size = sizeof(const char *), .node = members[i]->key };
         *(const char **)(items + i * size) = (const char *)members[i]->key->text.at;
         if (members[i]->key->text.size == 0)
-            context_complain(c, x, members[i]->key, config_text(c, "a %s needs a name", row->table->name));
+            context_complain(c, x, members[i]->key, config_text(c, "an empty name in \"%s\"", row->name));
         if (!row->table->shorthand && is_misplaced(row->table, members[i]))
             read_misplaced(c, &below, row, members[i], items + i * size);
         else

@@ -96,8 +96,8 @@ static void put_type(struct page *p, const struct option *row)
             put_link(p, row->table);
         break;
     case OPTION_MAP:
-        fputs("names, each with a ", p->out);
         put_link(p, row->table);
+        fputs(" by name", p->out);
         break;
     default:
         put_scalar_type(p, row);

@@ -39,6 +39,17 @@ static bool is_json_number(const char *text)
     return *end == 0 && end[-1] >= '0' && !strpbrk(text, "xXpPnN");
 }
 
+/* A word, and what a reader of YAML 1.1 makes of it: off and no are false there, 1.3 is a number everywhere. */
+static void put_readings(struct schema *s, const char *word)
+{
+    if (is_json_number(word))
+        fprintf(s->out, ",{\"const\":%s}", word);
+    else if (strcmp(word, "off") == 0 || strcmp(word, "no") == 0)
+        fputs(",{\"const\":false}", s->out);
+    else if (strcmp(word, "on") == 0 || strcmp(word, "yes") == 0)
+        fputs(",{\"const\":true}", s->out);
+}
+
 /* Alternatives of a scalar, as items of an anyOf. */
 static void put_choices(struct schema *s, const struct option *row)
 {
@@ -50,8 +61,7 @@ static void put_choices(struct schema *s, const struct option *row)
             put_string(s, c->doc);
         }
         fputc('}', s->out);
-        if (is_json_number(c->name)) /* 1.3 without quotes is a number to YAML */
-            fprintf(s->out, ",{\"const\":%s}", c->name);
+        put_readings(s, c->name);
     }
 }
 
@@ -103,6 +113,7 @@ static void put_alternatives(struct schema *s, const struct option *row)
         fputs(",{\"const\":", s->out);
         put_string(s, row->zero);
         fputc('}', s->out);
+        put_readings(s, row->zero);
     }
 }
 

@@ -24,6 +24,20 @@ bool table_is_single_value(const struct option_table *table)
     return table->row_count == 1 && table->shorthand && value_is_scalar(table->rows[0].type);
 }
 
+/* A name as an anchor: small letters, digits and dashes. */
+static char *slug(struct arena *arena, const char *name)
+{
+    char *id = arena_text(arena, bytes_of_text(name));
+
+    CHECK(id);
+    for (char *at = id; *at; at++) {
+        *at = (char)ascii_lower((uint8_t)*at);
+        if (!(*at >= 'a' && *at <= 'z') && !(*at >= '0' && *at <= '9'))
+            *at = '-';
+    }
+    return id;
+}
+
 static const char *unique_id(struct arena *arena, const struct table_entry *all, const char *name)
 {
     unsigned same = 1;
@@ -31,7 +45,7 @@ static const char *unique_id(struct arena *arena, const struct table_entry *all,
 
     for (const struct table_entry *e = all; e; e = e->next)
         same += e->id && strcmp(e->table->name, name) == 0;
-    id = same == 1 ? name : arena_printf(arena, "%s-%u", name, same);
+    id = same == 1 ? slug(arena, name) : arena_printf(arena, "%s-%u", slug(arena, name), same);
     CHECK(id);
     return id;
 }
@@ -70,7 +84,7 @@ struct table_entry *tables_collect(struct arena *arena, const struct option_tabl
 
     CHECK(first);
     first->table = root;
-    first->id = root->name;
+    first->id = slug(arena, root->name);
     first->path = "";
     collect(arena, first, first);
     return first;

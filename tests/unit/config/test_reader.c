@@ -198,7 +198,7 @@ static void keys_beside_their_name_are_seen(void **state)
     assert_int_equal(config_error_count(c), 2);
     assert_int_equal(OPTION_ITEM(struct sample_site, &s->sites, 1)->limits.size, 16384);
     config_free(c);
-    assert_only("sites:\n  web:\n  address: ':443'\n", "f:3:3: error: \"address\" is taken for the name of a site, but looks like a key of one");
+    assert_only("sites:\n  web:\n  address: ':443'\n", "f:3:3: error: \"address\" is taken for a name in \"sites\", but looks like a key");
 }
 
 static void several_values_in_one_are_seen(void **state)
@@ -238,13 +238,13 @@ static void wrong_shapes_are_named(void **state)
     assert_only("workers: { a: 1 }\n", "not a mapping");
     assert_only("limits: 5\n", "\"limits\" needs keys and values, not a single value");
     assert_only("limits: [5]\n", "not a list");
-    assert_only("sites: [a]\n", "\"sites\" holds named sites, not a list");
+    assert_only("sites: [a]\n", "\"sites\" needs names, with one site below each, not a list");
     assert_only("sites: a\n", "not a single value");
     assert_only("sites:\n  web: :443\n", "\"sites\" needs keys and values in each item, not a single value");
     assert_only("words: [[a]]\n", "\"words\" needs keys and values in each item, not a list");
     assert_only("- a\n", "a configuration is keys and values");
     assert_only("hello\n", "a configuration is keys and values");
-    assert_only("sites:\n  '': { address: ':1' }\n", "a site needs a name");
+    assert_only("sites:\n  '': { address: ':1' }\n", "an empty name in \"sites\"");
 }
 
 static void lists_have_bounds(void **state)

@@ -140,8 +140,8 @@ static void the_effective_configuration_shows_defaults_and_hides_secrets(void **
 static void tables_are_collected_once_each_with_ids_of_their_own(void **state)
 {
     static const struct option below[] = { { .name = "a", .type = OPTION_NUMBER, .doc = "A." } };
-    static const struct option_table one = OPTION_TABLE("same", struct sample_limits, below, "One.");
-    static const struct option_table two = OPTION_TABLE("same", struct sample_limits, below, "Two.");
+    static const struct option_table one = OPTION_TABLE("Same thing", struct sample_limits, below, "One.");
+    static const struct option_table two = OPTION_TABLE("Same thing", struct sample_limits, below, "Two.");
     static const struct option rows[] = {
         { .name = "x", .type = OPTION_OPTIONAL, .table = &one },
         { .name = "y", .type = OPTION_OPTIONAL, .table = &two },
@@ -154,9 +154,9 @@ static void tables_are_collected_once_each_with_ids_of_their_own(void **state)
     arena_init(&arena, NULL, SIZE_MAX);
     all = tables_collect(&arena, &root);
     assert_string_equal(all->id, "root");
-    assert_string_equal(all->next->id, "same");
+    assert_string_equal(all->next->id, "same-thing");
     assert_string_equal(all->next->path, "x");
-    assert_string_equal(all->next->next->id, "same-2");
+    assert_string_equal(all->next->next->id, "same-thing-2");
     assert_null(all->next->next->next);
     arena_reset(&arena);
 }
@@ -168,8 +168,8 @@ static void the_reference_tells_everything_about_an_option(void **state)
         "| `level` | `low`, `high`, `off` | `high` | How much.<br>`low`: Little.<br>`high`: Much. |\n",
         "| `password` | text |  | Known to few. Never shown. |\n",
         "| `words` | list of text | `[h2, http/1.1]` | Some words. |\n",
-        "| `sites` | names, each with a [site](#site) |  | The sites, by name. |\n",
-        "| `groups` | names, each with a [group](#group), or its `servers` alone |  |",
+        "| `sites` | [site](#site) by name |  | The sites, by name. |\n",
+        "| `groups` | [group](#group) by name, or its `servers` alone |  |",
         "| `certificates` | files |  | Certificates. A change needs a restart. |\n",
         "| `to` | name out of `groups` |  |",
         "| `count` | number |  | How many \\| without a default. At least 2. |\n",
@@ -196,6 +196,7 @@ static void the_schema_has_every_option(void **state)
         "\"workers\":{\"description\":\"Threads.\",\"default\":\"auto\",\"anyOf\":[{\"type\":\"integer\",\"minimum\":0,\"maximum\":64},{\"const\":\"auto\"}]}",
         "{\"const\":\"low\",\"description\":\"Little.\"}",
         "\"to\":{\"description\":\"Who serves it.\",\"anyOf\":[{\"type\":[\"string\",\"number\",\"boolean\"]},{\"type\":\"null\"}]}",
+        "{\"const\":\"off\"},{\"const\":false}",
         "\"minItems\":1,\"maxItems\":3",
         "\"required\":[\"address\"]",
         "\"limits\":{\"description\":\"Limits of a site.\",\"type\":\"object\"",
