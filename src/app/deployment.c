@@ -160,7 +160,8 @@ int deployment_make(const struct loader_source *source, FILE *complaints, struct
         return r;
     s = verify(&loaded, complaints);
     if (!s) {
-        snprintf(ret_why, DEPLOYMENT_WHY, "%zu errors in %s", config_error_count(loaded.config), source->path);
+        size_t errors = config_error_count(loaded.config);
+        snprintf(ret_why, DEPLOYMENT_WHY, "%zu error%s in %s", errors, errors == 1 ? "" : "s", source->path);
         loaded_free(&loaded);
         return -E_CONFIG;
     }

@@ -50,6 +50,11 @@ struct supervisor {
     uint64_t backoff_ns, started_at, restart_at, rotate_at, kill_at; /* monotonic; 0: not set */
 };
 
+static const char *plural(size_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 static uint64_t now_ns(void)
 {
     struct timespec t;
@@ -345,8 +350,8 @@ static void worker_ready(struct supervisor *s)
     char status[160];
 
     s->offer = OFFER_NONE;
-    snprintf(status, sizeof status, "serving %u listeners with %u threads, configuration %u", s->current->listeners,
-             s->current->workers, s->current->generation);
+    snprintf(status, sizeof status, "serving %u listener%s with %u thread%s, configuration %u", s->current->listeners,
+             plural(s->current->listeners), s->current->workers, plural(s->current->workers), s->current->generation);
     log_notice("%s", status);
     notify_ready(status);
     if (!s->was_ready && s->setup->on_ready)
@@ -531,9 +536,9 @@ static int start(struct supervisor *s)
         return -E_CRYPTO;
     }
     set_rotation(s);
-    log_notice("unlade " UNLADE_VERSION " starts: %u listeners on %zu addresses, %u threads%s%s", s->current->listeners,
-               s->current->address_count, s->current->workers, s->identity.is_needed ? ", worker as user " : "",
-               s->identity.is_needed ? s->identity.name : "");
+    log_notice("unlade " UNLADE_VERSION " starts: %u listener%s, %u thread%s%s%s", s->current->listeners,
+               plural(s->current->listeners), s->current->workers, plural(s->current->workers),
+               s->identity.is_needed ? ", worker as user " : "", s->identity.is_needed ? s->identity.name : "");
     start_worker(s);
     return s->worker ? 0 : -E_SYSTEM;
 }
