@@ -168,6 +168,8 @@ static int open_unix(struct listen_address *item, char why[SOCKETS_WHY])
         return -E_SYSTEM;
     }
     item->fds[item->count++] = fd;
+    if (item->address.un.sun_path[0]) /* who may connect is a matter of its folder */
+        (void)!chmod(item->address.un.sun_path, 0666);
     if (listen(fd, listen_backlog()) < 0) {
         explain(&item->address, "cannot listen", why);
         return -E_SYSTEM;
