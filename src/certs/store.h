@@ -3,10 +3,12 @@
  *     bundle (PEM contents) --certs_load()--> struct certificate ...
  *     a listener's certificates --cert_index_new()--> index by name --cert_choose(hello, now)--> one certificate
  *
- * Choice: among the certificates whose names match the server name (exact before wildcard), those that the client can
- * use (its signature algorithms and, in TLS 1.2, its suites), those valid now before expired ones, ECDSA and Ed25519
- * before RSA, then the one that lives longest. Without a match: the listener's first certificate (or the alert
- * unrecognized_name with strict_sni, which is the caller's to send), by the same preferences. */
+ * Choice: among the certificates whose names match the server name, exactly or by wildcard, those that the client can
+ * use (its signature algorithms and, in TLS 1.2, its suites and groups). Of these, in this order: valid now before
+ * expired; usable in TLS 1.3, then with an AEAD suite, before what is left to older suites; an exact name before a
+ * wildcard; ECDSA and Ed25519 before RSA; the one that lives longest. Without a match: the listener's first certificate
+ * and those that share its first name (or the alert unrecognized_name with strict_sni, which is the caller's to send),
+ * by the same preferences. A client that offers neither TLS 1.2 nor 1.3 gets any: the engine refuses it. */
 #ifndef CERTS_STORE_H
 #define CERTS_STORE_H
 
@@ -42,7 +44,9 @@ struct certificate {
     uint8_t fingerprint[32];        /* SHA-256 of the leaf's DER */
 };
 
-/* Parses chain and key: the leaf is the certificate whose public key fits the key, whatever the order in the file.
+/* Parses chain and key: the leaf is the certificate whose public key fits the key, whatever the order in the file. The
+ * chain is put in order, without roots (clients have their own) and without what does not belong to it. RSA keys of
+ * less than 2048 bits are refused.
  * key_pem may be the same bytes as chain_pem. Returns 0, or -E_CONFIG with a sentence that says what is wrong and what
  * to do ("the key does not belong to the certificate", "the key is encrypted …") in ret_why (in the arena). */
 int certificate_parse(struct bytes chain_pem, struct bytes key_pem, const char *source, struct arena *arena,

@@ -35,7 +35,9 @@ struct tls_server_parts {
     const char *const *alpn;            /* ours in order of preference, ended by NULL; {NULL}: none is negotiated */
 };
 
-/* Returns NULL and a sentence for the operator in ret_why (static or in a thread-local buffer) on failure. */
+/* Refuses what could not work or would not protect: a policy that tls_policy_resolve refuses, names that the library
+ * lacks, a chain of more than 20 KB, a CA bundle without a certificate or without a root.
+ * Returns NULL and a sentence for the operator in ret_why (static, or thread-local until the next call) on failure. */
 struct tls_context *tls_context_new_server(const struct tls_server_parts *parts, const char **ret_why);
 struct tls_context *tls_context_ref(struct tls_context *context);
 void tls_context_unref(struct tls_context *context);
@@ -46,22 +48,30 @@ struct tls_session *tls_session_new(struct tls_context *context, struct bytes bi
 void tls_session_free(struct tls_session *s);
 
 /* Both advance *in past what was taken and append to out (reserved by the caller: at least BUFFER_LARGE / 2 room).
+ *
+ * The handshake takes no byte behind the client's last message: data may follow in `in` at once. A flight that out has
+ * no room for waits for the next call, which may come with an empty `in`. Once failed, a session stays so.
  * Returns 0 when the handshake is complete, -E_AGAIN when more bytes are needed (send what is in out), -E_TLS,
  * -E_TLS_ALERT, -E_CLIENT_CERTIFICATE, -E_MEMORY, -E_CRYPTO: see tls_session_failure; send what is in out, then close. */
 int tls_session_handshake(struct tls_session *s, struct bytes *in, struct buffer *out) MUST_USE;
-/* Opens records into plain (room bytes). Returns the bytes of plaintext (> 0), 0 after the peer's close_notify,
+/* Opens records into plain (room bytes), one after the other, until `in` or the room is used up. Call again until it
+ * does not return plaintext: what did not fit is kept, and the end or an error comes after the data before it. An
+ * incomplete record is taken from `in` and kept.
+ * Returns the bytes of plaintext (> 0), 0 after the peer's close_notify (each time),
  * -E_AGAIN, -E_TLS_ALERT (a fatal alert), -E_TLS (a record that cannot be opened, a renegotiation; the alert is in
  * out), -E_TRUNCATED never (the caller sees the socket's end). May append to out (KeyUpdate's answer, alerts). */
 int tls_session_open(struct tls_session *s, struct bytes *in, uint8_t *plain, size_t room, struct buffer *out) MUST_USE;
-/* Seals all of plain (up to TLS_SEAL_MOST bytes a call) as records into out, which must have
- * tls_sealed_size(plain.size) bytes of room. Returns 0 or -E_CRYPTO. */
+/* Seals all of plain (up to TLS_SEAL_MOST bytes a call; none: nothing is written) as records of TLS_RECORD_PLAIN bytes
+ * into out, which must have tls_sealed_size(plain.size) bytes of room. A KeyUpdate that is due goes before them. Not
+ * after tls_session_finish. Returns 0 or -E_CRYPTO. */
 int tls_session_seal(struct tls_session *s, struct bytes plain, struct buffer *out) MUST_USE;
 enum { TLS_RECORD_PLAIN = 16384, TLS_RECORD_OVERHEAD = 256, TLS_SEAL_MOST = 1 << 20 };
 static inline size_t tls_sealed_size(size_t plain_bytes)
 {
     return plain_bytes + (plain_bytes + TLS_RECORD_PLAIN - 1) / TLS_RECORD_PLAIN * TLS_RECORD_OVERHEAD;
 }
-/* Appends close_notify once; needs TLS_RECORD_OVERHEAD bytes of room. Keeps the session resumable. */
+/* Appends close_notify once; needs TLS_RECORD_OVERHEAD bytes of room. Nothing to say before the handshake is complete
+ * or after a failure. The other direction stays open (RFC 8446 6.1). Keeps the session resumable. */
 void tls_session_finish(struct tls_session *s, struct buffer *out);
 
 /* Facts for the log and for forwarding; valid from the end of the handshake on; texts are static or the session's. */
@@ -69,7 +79,7 @@ struct tls_facts {
     uint16_t version;           /* 0x0303, 0x0304 */
     const char *version_name;   /* "TLSv1.3" */
     const char *suite;          /* IANA's name, "TLS_AES_128_GCM_SHA256" */
-    const char *group;          /* "X25519"; "" when unknown */
+    const char *group;          /* "X25519", "P-256", "X25519MLKEM768"; "" where there was none (RSA key exchange) */
     bool resumed;
     struct bytes alpn;          /* negotiated, or empty */
     bool has_client_certificate;
