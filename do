@@ -319,12 +319,13 @@ install_word()
     install -D -m 644 packaging/unlade.sysusers "$to$prefix/lib/sysusers.d/unlade.conf"
     mkdir -p "$to$prefix/lib/systemd/system"
     sed "s|@BINDIR@|$prefix/bin|" packaging/unlade.service >"$to$prefix/lib/systemd/system/unlade.service"
+    [ -d "$to/etc/unlade/certs" ] || install -d -m 750 "$to/etc/unlade/certs"
     if [ -e "$to/etc/unlade/unlade.yaml" ]; then
         say "keeping $to/etc/unlade/unlade.yaml"
     else
         install -D -m 644 packaging/unlade.yaml "$to/etc/unlade/unlade.yaml"
     fi
-    say "installed under $to$prefix; next: systemd-sysusers, edit /etc/unlade/unlade.yaml, systemctl enable --now unlade"
+    say "installed under $to$prefix; next: systemd-sysusers; certificates with their keys in /etc/unlade/certs; edit /etc/unlade/unlade.yaml; systemctl enable --now unlade"
 }
 
 # No `&&` between the steps here: it would switch the shell's stop-at-the-first-error off inside of them.
