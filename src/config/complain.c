@@ -136,7 +136,7 @@ static size_t count_characters(struct bytes b)
 /* Whether a secret stands in the line, which is then not to be shown. */
 static bool line_has_secret(const struct config *c, size_t begin, size_t end)
 {
-    for (size_t i = 0; i < c->place_count; i++) {
+    for (size_t i = 0; c->has_secrets && i < c->place_count; i++) {
         const struct place *p = &c->places[i];
         if (p->is_secret && p->node->begin < end && p->node->end > begin)
             return true;
@@ -178,12 +178,10 @@ static size_t cut_line(struct bytes *line, size_t column)
     return dropped;
 }
 
-static void print_excerpt(const struct config *c, const struct complaint *complaint, FILE *out)
+static void print_excerpt(const struct config *c, const struct complaint *complaint, struct bytes line, size_t number, FILE *out)
 {
-    size_t number, start, column, dropped, underlined, shown;
-    struct bytes line = yaml_line(c->text, complaint->begin, &number);
+    size_t start = (size_t)(line.at - c->text.at), column, dropped, underlined, shown;
 
-    start = (size_t)(line.at - c->text.at);
     if (line_has_secret(c, start, start + line.size))
         return;
     column = count_characters(bytes_part(line, 0, complaint->begin - start));
@@ -201,24 +199,24 @@ static void print_excerpt(const struct config *c, const struct complaint *compla
     fputc('\n', out);
 }
 
-static void print_complaint(const struct config *c, const struct complaint *complaint, FILE *out)
+static void print_complaint(const struct config *c, const struct complaint *complaint, struct line_walk *walk, FILE *out)
 {
     struct bytes text = bytes_of_text(complaint->text);
     const char *level = complaint->level == COMPLAINT_ERROR ? "error" : "warning";
     bool is_placed = complaint->begin != SIZE_MAX;
     size_t first = bytes_find(text, '\n');
+    struct bytes line = BYTES_NONE;
 
     if (is_placed) {
-        size_t number;
-        struct bytes line = yaml_line(c->text, complaint->begin, &number);
+        line = yaml_walk_to_line(walk, c->text, complaint->begin);
         size_t column = count_characters(bytes_part(line, 0, complaint->begin - (size_t)(line.at - c->text.at))) + 1;
-        fprintf(out, "%s:%zu:%zu: %s: ", c->file_name, number, column, level);
+        fprintf(out, "%s:%zu:%zu: %s: ", c->file_name, walk->number, column, level);
     } else {
         fprintf(out, "%s: %s: ", c->file_name, level);
     }
     fprintf(out, "%.*s\n", BYTES_PRINT(bytes_part(text, 0, first)));
     if (is_placed && c->text.size)
-        print_excerpt(c, complaint, out);
+        print_excerpt(c, complaint, line, walk->number, out);
     for (text = bytes_from(text, first + 1); text.size; text = bytes_from(text, first + 1)) {
         first = bytes_find(text, '\n');
         fprintf(out, "      = %.*s\n", BYTES_PRINT(bytes_part(text, 0, first)));
@@ -242,6 +240,7 @@ static int compare(const void *left, const void *right)
 void config_print_complaints(const struct config *c, FILE *out)
 {
     size_t count = 0;
+    struct line_walk walk = { 0, 1 };
     struct numbered *sorted = malloc((c->errors + c->warnings + 1) * sizeof(*sorted));
 
     CHECK(sorted);
@@ -249,6 +248,6 @@ void config_print_complaints(const struct config *c, FILE *out)
         sorted[count] = (struct numbered){ complaint, count };
     qsort(sorted, count, sizeof(*sorted), compare);
     for (size_t i = 0; i < count; i++)
-        print_complaint(c, sorted[i].complaint, out);
+        print_complaint(c, sorted[i].complaint, &walk, out);
     free(sorted);
 }

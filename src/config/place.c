@@ -13,6 +13,7 @@ void place_add(struct config *c, const struct place *place)
         c->places = more;
         c->place_room = c->place_room ? 2 * c->place_room : 64;
     }
+    c->has_secrets |= place->is_secret;
     c->places[c->place_count++] = *place;
 }
 

@@ -41,6 +41,7 @@ struct config {
     size_t errors, warnings;
     struct place *places; /* sorted by address, the larger first, once sealed */
     size_t place_count, place_room;
+    bool has_secrets;
     struct config_file *files; /* in the file's order, once sealed */
     size_t *file_offsets;
     size_t file_count, file_room;

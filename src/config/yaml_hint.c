@@ -19,27 +19,34 @@ size_t yaml_offset(struct bytes text, size_t line, size_t column)
     return at;
 }
 
-struct bytes yaml_line(struct bytes text, size_t offset, size_t *ret_number)
+struct bytes yaml_walk_to_line(struct line_walk *walk, struct bytes text, size_t offset)
 {
     struct bytes line;
-    size_t start = 0;
 
-    *ret_number = 1;
     if (offset > text.size)
         offset = text.size;
     /* The end of the file, behind its last line's end, belongs to that line. */
     if (offset == text.size && offset && text.at[offset - 1] == '\n')
         offset--;
-    for (size_t i = 0; i < offset; i++) {
+    for (size_t i = walk->start; i < offset; i++) {
         if (text.at[i] == '\n') {
-            start = i + 1;
-            ++*ret_number;
+            walk->start = i + 1;
+            walk->number++;
         }
     }
-    line = bytes_from(text, start);
+    line = bytes_from(text, walk->start);
     line = bytes_part(line, 0, bytes_find(line, '\n'));
     if (line.size && line.at[line.size - 1] == '\r')
         line.size--;
+    return line;
+}
+
+struct bytes yaml_line(struct bytes text, size_t offset, size_t *ret_number)
+{
+    struct line_walk walk = { 0, 1 };
+    struct bytes line = yaml_walk_to_line(&walk, text, offset);
+
+    *ret_number = walk.number;
     return line;
 }
 

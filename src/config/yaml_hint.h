@@ -18,5 +18,10 @@ const char *yaml_explain_key(struct arena *arena, struct bytes text, size_t at);
 size_t yaml_offset(struct bytes text, size_t line, size_t column);
 /* The line in which the byte at offset stands, without its end; its number from 1. */
 struct bytes yaml_line(struct bytes text, size_t offset, size_t *ret_number);
+/* The same for many offsets in ascending order, without starting from the top again. Start with { 0, 1 }. */
+struct line_walk {
+    size_t start, number; /* of the line that was asked for last */
+};
+struct bytes yaml_walk_to_line(struct line_walk *walk, struct bytes text, size_t offset);
 
 #endif
