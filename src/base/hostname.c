@@ -258,8 +258,8 @@ static void *find(const struct hostname_table *t, struct bytes head, struct byte
 
     for (size_t i = hash & t->mask; t->slots[i].value; i = (i + 1) & t->mask) {
         const struct hostname_slot *slot = &t->slots[i];
-        if (slot->hash == hash && slot->pattern.size == head.size + tail.size && bytes_start_with(slot->pattern, head) &&
-            bytes_equal(bytes_from(slot->pattern, head.size), tail))
+        if (slot->hash == hash && slot->pattern.size == head.size + tail.size &&
+            bytes_start_with(slot->pattern, head) && bytes_equal(bytes_from(slot->pattern, head.size), tail))
             return slot->value;
     }
     return NULL;

@@ -148,7 +148,8 @@ static uint64_t take_number(struct cursor *c, size_t size)
 
 static int take_entry(struct bundle *b, struct cursor *c)
 {
-    uint64_t kind = take_number(c, 4), name = take_number(c, 8), pattern = take_number(c, 8), content = take_number(c, 8);
+    uint64_t kind = take_number(c, 4), name = take_number(c, 8), pattern = take_number(c, 8),
+             content = take_number(c, 8);
     struct bundle_entry entry = { .kind = (enum bundle_kind)kind };
     size_t before = b->count;
 

@@ -6,7 +6,7 @@
 #include "config/yaml_hint.h"
 
 enum {
-    QUOTE_MOST = 60,   /* bytes of a value that a message repeats */
+    QUOTE_MOST = 60,    /* bytes of a value that a message repeats */
     EXCERPT_MOST = 140, /* characters of a source line that are shown */
 };
 
@@ -178,15 +178,18 @@ static size_t cut_line(struct bytes *line, size_t column)
     return dropped;
 }
 
-static void print_excerpt(const struct config *c, const struct complaint *complaint, struct bytes line, size_t number, FILE *out)
+static void print_excerpt(const struct config *c, const struct complaint *complaint, struct bytes line, size_t number,
+                          FILE *out)
 {
     size_t start = (size_t)(line.at - c->text.at), column, dropped, underlined, shown;
 
     if (line_has_secret(c, start, start + line.size))
         return;
     column = count_characters(bytes_part(line, 0, complaint->begin - start));
-    underlined = complaint->end > complaint->begin ?
-                     count_characters(bytes_part(bytes_from(line, complaint->begin - start), 0, complaint->end - complaint->begin)) : 1;
+    underlined = complaint->end > complaint->begin
+                     ? count_characters(
+                           bytes_part(bytes_from(line, complaint->begin - start), 0, complaint->end - complaint->begin))
+                     : 1;
     dropped = cut_line(&line, column);
     fprintf(out, "%5zu | %s", number, dropped ? "..." : "");
     print_line(line, out);
@@ -199,7 +202,8 @@ static void print_excerpt(const struct config *c, const struct complaint *compla
     fputc('\n', out);
 }
 
-static void print_complaint(const struct config *c, const struct complaint *complaint, struct line_walk *walk, FILE *out)
+static void print_complaint(const struct config *c, const struct complaint *complaint, struct line_walk *walk,
+                            FILE *out)
 {
     struct bytes text = bytes_of_text(complaint->text);
     const char *level = complaint->level == COMPLAINT_ERROR ? "error" : "warning";

@@ -6,8 +6,13 @@
  *                                     '-- config_write(): the effective configuration
  *     table --config_write_reference()--> docs/configuration.md      table --config_write_schema()--> JSON Schema
  *
- * Anchors and aliases are refused. Booleans are true/false, yes/no, on/off. Duplicate and unknown keys are errors, with
- * a suggestion for a misspelt one. Text is UTF-8. A file may hold several documents? No: one. Pure: the text is given. */
+ * The file is one YAML document in UTF-8; anchors, aliases, tags and merge keys are refused. Duplicate and unknown keys
+ * are errors, with a suggestion for a misspelt one. What breaks YAML's syntax is told alone, all else at once.
+ *
+ * A row's `standard` is read like the file, and is our own bug where it is wrong; a reference in it is not checked.
+ * `null` (or nothing behind a key) is as good as absent, but clears the default of a text, file, endpoint, network,
+ * reference or OPTION_OPTIONAL. Numbers and booleans in quotes are refused; sizes, durations and rates may have quotes,
+ * since JSON, which is read too, has no other way. Pure: the text is given. */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
 
@@ -30,7 +35,8 @@ struct arena *config_arena(struct config *c);
 void *config_root(struct config *c);
 
 /* A complaint at the value that is stored at `field` (an address inside the structs that config_root gives; an item of
- * a list or map stands for the whole item). NULL: about the file as a whole. */
+ * a list or map stands for the whole item). A value that the file does not give is complained about at the nearest thing
+ * around it that it does give. A line break in the text starts a note, for suggestions. NULL: the file as a whole. */
 void config_complain(struct config *c, enum complaint_level level, const void *field, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 size_t config_error_count(const struct config *c);
@@ -41,12 +47,14 @@ size_t config_warning_count(const struct config *c);
  *           |          ^^^^^^
  *           = did you mean "address"? */
 void config_print_complaints(const struct config *c, FILE *out);
-/* Whether the value was written in the file (false: a default). */
+/* Whether the value was written in the file (false: a default). Where a struct and its first member share an address,
+ * the member is meant; ask for a member of a section, not for the section. */
 bool config_is_set(const struct config *c, const void *field);
 /* file:line of a value, for logs; in the config's arena. */
 const char *config_where(struct config *c, const void *field);
 
-/* Every OPTION_FILE and OPTION_FILES value that is not NULL, in the file's order. */
+/* Every OPTION_FILE and OPTION_FILES value that is not NULL, in the file's order, defaults last. is_glob: an OPTION_FILES
+ * with *, ? or [ in it; one without is a path that must exist. */
 struct config_file {
     const struct option_file *file;
     bool is_glob;

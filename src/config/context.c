@@ -42,13 +42,16 @@ static const char *elsewhere(struct config *c, const struct context *x, struct b
 
     for (const struct context *up = x->up; up; up = up->up)
         if (table_find_row(up->table, key))
-            return up->up ? config_text(c, "it belongs to %s; is it indented too far?", context_describe(c, up)) :
-                            "it belongs to the top level; is it indented too far?";
+            return up->up ? config_text(c, "it belongs to %s; is it indented too far?", context_describe(c, up))
+                          : "it belongs to the top level; is it indented too far?";
     for (size_t i = 0; i < x->table->row_count; i++) {
         const struct option *row = &x->table->rows[i];
         if (row->table && table_find_row(row->table, key))
-            return config_text(c, "it belongs %s\"%s\"", row->type == OPTION_MAP ? "below a name in " :
-                                  row->type == OPTION_LIST ? "to an item of " : "below ", row->name);
+            return config_text(c, "it belongs %s\"%s\"",
+                               row->type == OPTION_MAP    ? "below a name in "
+                               : row->type == OPTION_LIST ? "to an item of "
+                                                          : "below ",
+                               row->name);
     }
     for (const struct table_entry *e = tables_collect(&c->arena, c->table); e; e = e->next)
         if (table_find_row(e->table, key))
@@ -87,7 +90,9 @@ const struct option *context_complain_unknown(struct config *c, const struct con
     text = config_text(c, "unknown key %s %s%s", config_quote(c, key->text), x->up ? "in " : "",
                        x->up ? context_describe(c, x) : "at the top level");
     if (glued) {
-        context_complain(c, x, key, config_text(c, "%s\na colon and a space stand between key and value: \"%s: ...\"", text, glued->name));
+        context_complain(
+            c, x, key,
+            config_text(c, "%s\na colon and a space stand between key and value: \"%s: ...\"", text, glued->name));
         return glued;
     }
     for (size_t i = 0; i < x->table->row_count; i++)
@@ -103,13 +108,16 @@ const struct option *context_complain_unknown(struct config *c, const struct con
     return best.word ? table_find_row(x->table, bytes_of_text(best.word)) : NULL;
 }
 
-static void complain_twice(struct config *c, const struct context *x, const struct yaml_node *again, const struct yaml_node *first)
+static void complain_twice(struct config *c, const struct context *x, const struct yaml_node *again,
+                           const struct yaml_node *first)
 {
     size_t line = 1;
 
     for (size_t i = 0; i < first->key->begin && i < c->text.size; i++)
         line += c->text.at[i] == '\n';
-    context_complain(c, x, again->key, config_text(c, "%s is given twice; the first is in line %zu", config_quote(c, again->key->text), line));
+    context_complain(
+        c, x, again->key,
+        config_text(c, "%s is given twice; the first is in line %zu", config_quote(c, again->key->text), line));
 }
 
 static int compare_keys(const void *left, const void *right)
@@ -123,7 +131,8 @@ static int compare_keys(const void *left, const void *right)
     return order ? order : a->key->begin < b->key->begin ? -1 : 1;
 }
 
-struct yaml_node **context_members(struct config *c, const struct context *x, const struct yaml_node *mapping, size_t *ret_count)
+struct yaml_node **context_members(struct config *c, const struct context *x, const struct yaml_node *mapping,
+                                   size_t *ret_count)
 {
     struct yaml_node **all = config_alloc(c, (mapping->count + 1) * sizeof(*all));
     struct yaml_node **sorted = config_alloc(c, (mapping->count + 1) * sizeof(*all));

@@ -22,7 +22,8 @@ void context_complain(struct config *c, const struct context *x, const struct ya
 /* Returns the row that was probably meant by an unknown key, or NULL. */
 const struct option *context_complain_unknown(struct config *c, const struct context *x, const struct yaml_node *key);
 /* The members of a mapping whose keys are texts, without those that come again: these are complained about. */
-struct yaml_node **context_members(struct config *c, const struct context *x, const struct yaml_node *mapping, size_t *ret_count);
+struct yaml_node **context_members(struct config *c, const struct context *x, const struct yaml_node *mapping,
+                                   size_t *ret_count);
 
 const struct option *table_find_row(const struct option_table *table, struct bytes name);
 /* "address, to, limits" */

@@ -10,7 +10,8 @@
 static const char *const endpoint_forms = "must be an address with a port, such as 127.0.0.1:8080, [::1]:443, name:80, "
                                           ":8443 or unix:/run/app.sock";
 
-static const char *meant(struct arena *arena, const char *text, struct bytes front, const char *middle, struct bytes end)
+static const char *meant(struct arena *arena, const char *text, struct bytes front, const char *middle,
+                         struct bytes end)
 {
     return arena_printf(arena, "%s\ndid you mean \"%.*s%s%.*s\"?", text, BYTES_PRINT(front), middle, BYTES_PRINT(end));
 }
@@ -30,7 +31,8 @@ static const char *read_unix(struct arena *arena, struct bytes path, struct opti
 }
 
 /* The host behind its brackets, as a name or an address. */
-static const char *read_host(struct arena *arena, struct bytes host, struct bytes port, struct option_endpoint *ret_endpoint)
+static const char *read_host(struct arena *arena, struct bytes host, struct bytes port,
+                             struct option_endpoint *ret_endpoint)
 {
     struct hostname name;
     bool is_v6 = bytes_find(host, ':') < host.size;
@@ -65,11 +67,12 @@ static const char *explain_bare_ipv6(struct arena *arena, struct bytes text)
     front = bytes_part(text, 0, last - 1);
     port = bytes_from(text, last);
     if (is_ipv6(front) && is_ipv6(text))
-        return arena_printf(arena, "has an IPv6 address, which needs brackets\ndid you mean \"[%.*s]:%.*s\" or \"[%.*s]:443\"?",
-                            BYTES_PRINT(front), BYTES_PRINT(port), BYTES_PRINT(text));
+        return arena_printf(
+            arena, "has an IPv6 address, which needs brackets\ndid you mean \"[%.*s]:%.*s\" or \"[%.*s]:443\"?",
+            BYTES_PRINT(front), BYTES_PRINT(port), BYTES_PRINT(text));
     if (is_ipv6(front))
-        return arena_printf(arena, "has an IPv6 address, which needs brackets\ndid you mean \"[%.*s]:%.*s\"?", BYTES_PRINT(front),
-                            BYTES_PRINT(port));
+        return arena_printf(arena, "has an IPv6 address, which needs brackets\ndid you mean \"[%.*s]:%.*s\"?",
+                            BYTES_PRINT(front), BYTES_PRINT(port));
     if (is_ipv6(text))
         return arena_printf(arena, "has an IPv6 address, which needs brackets and a port\ndid you mean \"[%.*s]:443\"?",
                             BYTES_PRINT(text));
@@ -100,7 +103,8 @@ static const char *split(struct arena *arena, struct bytes text, struct bytes *r
             return meant(arena, endpoint_forms, BYTES_LITERAL(""), ":", text);
         if (text.size && text.at[0] == '/')
             return meant(arena, endpoint_forms, BYTES_LITERAL(""), "unix:", text);
-        return hostname_parse_pattern(text, &name) == 0 ? meant(arena, "needs a port", text, ":80", BYTES_LITERAL("")) : endpoint_forms;
+        return hostname_parse_pattern(text, &name) == 0 ? meant(arena, "needs a port", text, ":80", BYTES_LITERAL(""))
+                                                        : endpoint_forms;
     }
     if (bytes_find(bytes_from(text, colon + 1), ':') < text.size - colon - 1)
         return explain_bare_ipv6(arena, text);
@@ -187,7 +191,7 @@ static const char *masked(struct arena *arena, struct bytes ip, struct bytes bit
     for (unsigned i = 0; i < 16; i++)
         for (unsigned bit = 0; bit < 8; bit++)
             if (8 * i + bit >= network.prefix_bits)
-                network.address[i] &= (uint8_t)~(0x80u >> bit);
+                network.address[i] &= (uint8_t) ~(0x80u >> bit);
     return network_print(arena, &network);
 }
 

@@ -17,8 +17,8 @@ static const struct unit size_units[] = {
     { "", 1 }, { "k", 1ull << 10 }, { "M", 1ull << 20 }, { "G", 1ull << 30 }, { "T", 1ull << 40 }, { NULL, 0 },
 };
 static const struct unit duration_units[] = {
-    { "ns", 1 },           { "us", 1000 },           { "ms", 1000000 },       { "s", 1000000000 },
-    { "m", 60000000000 },  { "h", 3600000000000 },   { "d", 86400000000000 }, { NULL, 0 },
+    { "ns", 1 },          { "us", 1000 },         { "ms", 1000000 },       { "s", 1000000000 },
+    { "m", 60000000000 }, { "h", 3600000000000 }, { "d", 86400000000000 }, { NULL, 0 },
 };
 static const struct unit rate_units[] = {
     { "/s", 1 }, { "k/s", 1ull << 10 }, { "M/s", 1ull << 20 }, { "G/s", 1ull << 30 }, { NULL, 0 },
@@ -41,19 +41,45 @@ static const struct spelling {
     enum option_type type;
     const char *written, *ours;
 } spellings[] = {
-    { OPTION_SIZE, "b", "" },           { OPTION_SIZE, "bytes", "" },       { OPTION_SIZE, "kb", "k" },
-    { OPTION_SIZE, "kib", "k" },        { OPTION_SIZE, "ki", "k" },         { OPTION_SIZE, "mb", "M" },
-    { OPTION_SIZE, "mib", "M" },        { OPTION_SIZE, "mi", "M" },         { OPTION_SIZE, "gb", "G" },
-    { OPTION_SIZE, "gib", "G" },        { OPTION_SIZE, "gi", "G" },         { OPTION_SIZE, "tb", "T" },
-    { OPTION_DURATION, "sec", "s" },    { OPTION_DURATION, "secs", "s" },   { OPTION_DURATION, "second", "s" },
-    { OPTION_DURATION, "seconds", "s" }, { OPTION_DURATION, "min", "m" },   { OPTION_DURATION, "mins", "m" },
-    { OPTION_DURATION, "minute", "m" }, { OPTION_DURATION, "minutes", "m" }, { OPTION_DURATION, "hour", "h" },
-    { OPTION_DURATION, "hours", "h" },  { OPTION_DURATION, "hr", "h" },     { OPTION_DURATION, "day", "d" },
-    { OPTION_DURATION, "days", "d" },   { OPTION_DURATION, "msec", "ms" },  { OPTION_DURATION, "millis", "ms" },
-    { OPTION_RATE, "/sec", "/s" },      { OPTION_RATE, "/second", "/s" },   { OPTION_RATE, "ps", "/s" },
-    { OPTION_RATE, "rps", "/s" },       { OPTION_RATE, "r/s", "/s" },       { OPTION_RATE, "k", "k/s" },
-    { OPTION_RATE, "m", "M/s" },        { OPTION_RATE, "kb/s", "k/s" },     { OPTION_RATE, "mb/s", "M/s" },
-    { OPTION_RATE, "b/s", "/s" },       { OPTION_RATE, "g", "G/s" },        { OPTION_RATE, "gb/s", "G/s" },
+    { OPTION_SIZE, "b", "" },
+    { OPTION_SIZE, "bytes", "" },
+    { OPTION_SIZE, "kb", "k" },
+    { OPTION_SIZE, "kib", "k" },
+    { OPTION_SIZE, "ki", "k" },
+    { OPTION_SIZE, "mb", "M" },
+    { OPTION_SIZE, "mib", "M" },
+    { OPTION_SIZE, "mi", "M" },
+    { OPTION_SIZE, "gb", "G" },
+    { OPTION_SIZE, "gib", "G" },
+    { OPTION_SIZE, "gi", "G" },
+    { OPTION_SIZE, "tb", "T" },
+    { OPTION_DURATION, "sec", "s" },
+    { OPTION_DURATION, "secs", "s" },
+    { OPTION_DURATION, "second", "s" },
+    { OPTION_DURATION, "seconds", "s" },
+    { OPTION_DURATION, "min", "m" },
+    { OPTION_DURATION, "mins", "m" },
+    { OPTION_DURATION, "minute", "m" },
+    { OPTION_DURATION, "minutes", "m" },
+    { OPTION_DURATION, "hour", "h" },
+    { OPTION_DURATION, "hours", "h" },
+    { OPTION_DURATION, "hr", "h" },
+    { OPTION_DURATION, "day", "d" },
+    { OPTION_DURATION, "days", "d" },
+    { OPTION_DURATION, "msec", "ms" },
+    { OPTION_DURATION, "millis", "ms" },
+    { OPTION_RATE, "/sec", "/s" },
+    { OPTION_RATE, "/second", "/s" },
+    { OPTION_RATE, "ps", "/s" },
+    { OPTION_RATE, "rps", "/s" },
+    { OPTION_RATE, "r/s", "/s" },
+    { OPTION_RATE, "k", "k/s" },
+    { OPTION_RATE, "m", "M/s" },
+    { OPTION_RATE, "kb/s", "k/s" },
+    { OPTION_RATE, "mb/s", "M/s" },
+    { OPTION_RATE, "b/s", "/s" },
+    { OPTION_RATE, "g", "G/s" },
+    { OPTION_RATE, "gb/s", "G/s" },
 };
 
 static const struct kind *kind_of(enum option_type type)
@@ -144,7 +170,8 @@ const char *number_read(struct arena *arena, enum option_type type, struct bytes
     if (digits.size > 1 && digits.at[0] == '0') {
         while (digits.size > 1 && digits.at[0] == '0')
             digits = bytes_from(digits, 1);
-        return arena_printf(arena, "must not start with 0\ndid you mean %.*s%.*s?", BYTES_PRINT(digits), BYTES_PRINT(rest));
+        return arena_printf(arena, "must not start with 0\ndid you mean %.*s%.*s?", BYTES_PRINT(digits),
+                            BYTES_PRINT(rest));
     }
     unit = find_unit(kind, rest);
     if (!unit && bytes_equal_text(text, "0"))

@@ -7,13 +7,16 @@
 
 static void read_struct(struct config *c, const struct context *x, void *base);
 static void fill_default(struct config *c, const struct context *x, const struct option *row, void *field);
-static void read_value(struct config *c, const struct context *x, const struct option *row, const struct yaml_node *node,
-                       void *field);
+static void read_value(struct config *c, const struct context *x, const struct option *row,
+                       const struct yaml_node *node, void *field);
 
 static void remember(struct config *c, const struct context *x, const struct option *row, const struct yaml_node *node,
                      const void *field)
 {
-    struct place place = { .address = field, .size = value_size(row), .node = node, .is_secret = row->secret,
+    struct place place = { .address = field,
+                           .size = value_size(row),
+                           .node = node,
+                           .is_secret = row->secret,
                            .is_struct = row->type == OPTION_SECTION };
     if (!x->is_default)
         place_add(c, &place);
@@ -64,13 +67,15 @@ static const char *variable_note(struct bytes text)
 
 static bool has_odd_key(const struct yaml_node *node)
 {
-    for (const struct yaml_node *member = node->kind == YAML_MAPPING ? node->first : NULL; member; member = member->next)
+    for (const struct yaml_node *member = node->kind == YAML_MAPPING ? node->first : NULL; member;
+         member = member->next)
         if (member->key->kind != YAML_SCALAR)
             return true;
     return false;
 }
 
-static void read_scalar(struct config *c, const struct context *x, const struct option *row, const struct yaml_node *node, void *field)
+static void read_scalar(struct config *c, const struct context *x, const struct option *row,
+                        const struct yaml_node *node, void *field)
 {
     const char *problem, *name = x->shown ? x->shown : row->name;
 
@@ -78,7 +83,9 @@ static void read_scalar(struct config *c, const struct context *x, const struct 
         const char *kind = node->kind == YAML_SEQUENCE ? "a list" : "a mapping";
         const char *note = node->kind == YAML_SEQUENCE && node->count == 1 ? "\nwrite it without [ ] or -" : "";
         if (!has_odd_key(node)) /* that was complained about */
-            context_complain(c, x, node, config_text(c, "\"%s\" must be %s, not %s%s", name, value_describe(&c->arena, row), kind, note));
+            context_complain(
+                c, x, node,
+                config_text(c, "\"%s\" must be %s, not %s%s", name, value_describe(&c->arena, row), kind, note));
         fill_default(c, x, row, field);
         return;
     }
@@ -103,7 +110,8 @@ static bool is_shorthand(const struct option_table *table, const struct yaml_nod
 }
 
 /* The mapping that a shorthand stands for. It lives as long as the places that point into it. */
-static const struct yaml_node *expand_shorthand(struct config *c, const struct option_table *table, const struct yaml_node *node)
+static const struct yaml_node *expand_shorthand(struct config *c, const struct option_table *table,
+                                                const struct yaml_node *node)
 {
     struct yaml_node *mapping = config_alloc(c, sizeof(*mapping)), *member = config_alloc(c, sizeof(*member));
     struct yaml_node *key = config_alloc(c, sizeof(*key));
@@ -114,40 +122,55 @@ static const struct yaml_node *expand_shorthand(struct config *c, const struct o
     *member = *node;
     member->key = key;
     member->next = NULL;
-    *mapping = (struct yaml_node){ .kind = YAML_MAPPING, .begin = node->begin, .end = node->end, .key = node->key,
-                                   .first = member, .last = member, .count = 1 };
+    *mapping = (struct yaml_node){ .kind = YAML_MAPPING,
+                                   .begin = node->begin,
+                                   .end = node->end,
+                                   .key = node->key,
+                                   .first = member,
+                                   .last = member,
+                                   .count = 1 };
     return mapping;
 }
 
 /* A struct out of a mapping, or out of a bare value where the table has a shorthand. */
-static void read_item(struct config *c, const struct context *up, const struct option *row, const struct yaml_node *node,
-                      const char *name, void *base)
+static void read_item(struct config *c, const struct context *up, const struct option *row,
+                      const struct yaml_node *node, const char *name, void *base)
 {
     const struct option_table *table = row->table;
-    struct context x = { .up = up, .table = table, .name = name, .node = node, .is_default = up->is_default, .is_quiet = up->is_quiet };
+    struct context x = {
+        .up = up, .table = table, .name = name, .node = node, .is_default = up->is_default, .is_quiet = up->is_quiet
+    };
 
     if (node->kind != YAML_MAPPING && !yaml_is_null(node) && table->shorthand && is_shorthand(table, node)) {
         x.node = expand_shorthand(c, table, node);
         x.shown = up->shown ? up->shown : row->name;
     } else if (node->kind != YAML_MAPPING && !yaml_is_null(node)) {
-        context_complain(c, up, node, config_text(c, "\"%s\" needs keys and values%s, not %s\nknown here: %s", row->name,
-                                                  row->type == OPTION_LIST || row->type == OPTION_MAP ? " in each item" : "",
-                                                  node->kind == YAML_SEQUENCE ? "a list" : "a single value", table_list_keys(c, table)));
+        context_complain(c, up, node,
+                         config_text(c, "\"%s\" needs keys and values%s, not %s\nknown here: %s", row->name,
+                                     row->type == OPTION_LIST || row->type == OPTION_MAP ? " in each item" : "",
+                                     node->kind == YAML_SEQUENCE ? "a list" : "a single value",
+                                     table_list_keys(c, table)));
         x.node = NULL;
         x.is_quiet = true;
     }
     read_struct(c, &x, base);
 }
 
-static void check_count(struct config *c, const struct context *x, const struct option *row, const struct yaml_node *node, size_t count)
+static void check_count(struct config *c, const struct context *x, const struct option *row,
+                        const struct yaml_node *node, size_t count)
 {
     if (count < row->least)
-        context_complain(c, x, node, config_text(c, "\"%s\" needs at least %zu item%s", row->name, (size_t)row->least, row->least == 1 ? "" : "s"));
+        context_complain(c, x, node,
+                         config_text(c, "\"%s\" needs at least %zu item%s", row->name, (size_t)row->least,
+                                     row->least == 1 ? "" : "s"));
     else if (row->most && count > row->most)
-        context_complain(c, x, node, config_text(c, "\"%s\" takes at most %zu item%s", row->name, (size_t)row->most, row->most == 1 ? "" : "s"));
+        context_complain(
+            c, x, node,
+            config_text(c, "\"%s\" takes at most %zu item%s", row->name, (size_t)row->most, row->most == 1 ? "" : "s"));
 }
 
-static void remember_item(struct config *c, const struct context *x, const struct option *row, const struct yaml_node *node, const void *item)
+static void remember_item(struct config *c, const struct context *x, const struct option *row,
+                          const struct yaml_node *node, const void *item)
 {
     struct place place = { .address = item, .size = row->table->struct_size, .node = node, .is_struct = true };
     if (!x->is_default)
@@ -163,7 +186,8 @@ static void read_list(struct config *c, const struct context *x, const struct op
 
     ret_list->items = items;
     ret_list->count = count;
-    for (const struct yaml_node *item = is_single ? node : node->first; item; item = is_single ? NULL : item->next, i++) {
+    for (const struct yaml_node *item = is_single ? node : node->first; item;
+         item = is_single ? NULL : item->next, i++) {
         if (!is_single && yaml_is_null(item))
             context_complain(c, x, item, config_text(c, "an empty item in \"%s\"", row->name));
         else
@@ -181,16 +205,20 @@ static void read_list(struct config *c, const struct context *x, const struct op
 static bool is_misplaced(const struct option_table *table, const struct yaml_node *member)
 {
     const struct option *row = table_find_row(table, member->key->text);
-    return row && !yaml_is_null(member) && (value_is_scalar(row->type) ? member->kind == YAML_SCALAR : member->kind != YAML_MAPPING);
+    return row && !yaml_is_null(member) &&
+           (value_is_scalar(row->type) ? member->kind == YAML_SCALAR : member->kind != YAML_MAPPING);
 }
 
-static void read_misplaced(struct config *c, const struct context *up, const struct option *row, const struct yaml_node *member, void *base)
+static void read_misplaced(struct config *c, const struct context *up, const struct option *row,
+                           const struct yaml_node *member, void *base)
 {
     struct context x = { .up = up, .table = row->table, .is_default = up->is_default, .is_quiet = true };
 
-    context_complain(c, up, member->key, config_text(c, "%s is taken for a name in \"%s\", but looks like a key that belongs below one\n"
-                                                     "indent it further than the name above it",
-                                                     config_quote(c, member->key->text), row->name));
+    context_complain(c, up, member->key,
+                     config_text(c,
+                                 "%s is taken for a name in \"%s\", but looks like a key that belongs below one\n"
+                                 "indent it further than the name above it",
+                                 config_quote(c, member->key->text), row->name));
     read_struct(c, &x, base);
 }
 
@@ -203,8 +231,12 @@ static void read_map(struct config *c, const struct context *x, const struct opt
     uint8_t *items;
 
     if (node->kind != YAML_MAPPING) {
-        context_complain(c, x, node, config_text(c, "\"%s\" needs names, with one %s below each, not %s\nwrite \"NAME:\" with its keys indented below it",
-                                         row->name, row->table->name, node->kind == YAML_SEQUENCE ? "a list" : "a single value"));
+        context_complain(
+            c, x, node,
+            config_text(
+                c,
+                "\"%s\" needs names, with one %s below each, not %s\nwrite \"NAME:\" with its keys indented below it",
+                row->name, row->table->name, node->kind == YAML_SEQUENCE ? "a list" : "a single value"));
         fill_default(c, x, row, ret_list);
         return;
     }
@@ -230,7 +262,8 @@ static void read_map(struct config *c, const struct context *x, const struct opt
     check_count(c, x, row, node, count);
 }
 
-static void read_value(struct config *c, const struct context *x, const struct option *row, const struct yaml_node *node, void *field)
+static void read_value(struct config *c, const struct context *x, const struct option *row,
+                       const struct yaml_node *node, void *field)
 {
     if (value_is_scalar(row->type)) {
         read_scalar(c, x, row, node, field);
@@ -280,11 +313,14 @@ static void fill_default(struct config *c, const struct context *x, const struct
 }
 
 /* `null` or nothing behind a key: no value for what can have none, the defaults of a section, a slip elsewhere. */
-static void read_null(struct config *c, const struct context *x, const struct option *row, const struct yaml_node *node, void *field)
+static void read_null(struct config *c, const struct context *x, const struct option *row, const struct yaml_node *node,
+                      void *field)
 {
     if (row->required) {
-        context_complain(c, x, node, config_text(c, "\"%s\" needs a value: %s", row->name, value_is_scalar(row->type) ?
-                                         value_describe(&c->arena, row) : "it must not be empty"));
+        context_complain(
+            c, x, node,
+            config_text(c, "\"%s\" needs a value: %s", row->name,
+                        value_is_scalar(row->type) ? value_describe(&c->arena, row) : "it must not be empty"));
         return;
     }
     if (row->type == OPTION_SECTION) {
@@ -292,7 +328,9 @@ static void read_null(struct config *c, const struct context *x, const struct op
     } else if (row->type == OPTION_LIST || row->type == OPTION_MAP) {
         fill_default(c, x, row, field);
     } else if (!value_may_be_null(row->type) && row->standard) {
-        context_complain(c, x, node, config_text(c, "\"%s\" has no value\nremove the line for the default, %s", row->name, row->standard));
+        context_complain(
+            c, x, node,
+            config_text(c, "\"%s\" has no value\nremove the line for the default, %s", row->name, row->standard));
         fill_default(c, x, row, field);
     }
 }
@@ -303,14 +341,16 @@ struct given {
     bool is_misspelt; /* it seems to have it under a wrong name, which was complained about */
 };
 
-static void read_row(struct config *c, const struct context *x, const struct option *row, const struct given *given, void *field)
+static void read_row(struct config *c, const struct context *x, const struct option *row, const struct given *given,
+                     void *field)
 {
     const struct yaml_node *node = given->node;
 
     if (!node) {
         if (row->required && !given->is_misspelt && !x->is_quiet)
-            context_complain(c, x, x->node, config_text(c, "\"%s\" is missing %s%s", row->name, x->up ? "in " : "at the top level",
-                                                       x->up ? context_describe(c, x) : ""));
+            context_complain(c, x, x->node,
+                             config_text(c, "\"%s\" is missing %s%s", row->name, x->up ? "in " : "at the top level",
+                                         x->up ? context_describe(c, x) : ""));
         fill_default(c, x, row, field);
         return;
     }
@@ -405,7 +445,8 @@ struct config *config_read(const struct option_table *root, const char *file_nam
     for (const struct yaml_problem *p = yaml.problems; p; p = p->next)
         complain_at(c, COMPLAINT_ERROR, p->begin, p->end, p->text);
     if (yaml.root && yaml.root->kind != YAML_MAPPING && !yaml_is_null(yaml.root)) {
-        complain_node(c, yaml.root, config_text(c, "a configuration is keys and values\nknown here: %s", table_list_keys(c, root)));
+        complain_node(c, yaml.root,
+                      config_text(c, "a configuration is keys and values\nknown here: %s", table_list_keys(c, root)));
         yaml.is_broken = true;
     }
     x.node = yaml.is_broken ? NULL : yaml.root;

@@ -16,7 +16,8 @@ static const char introduction[] =
     "# Configuration\n"
     "\n"
     "This page is generated from the tables of options in the source (`unlade config docs`); so are the parser, its\n"
-    "messages, and the JSON Schema for editors (`unlade config schema`). `unlade check` reads a file and tells everything\n"
+    "messages, and the JSON Schema for editors (`unlade config schema`). `unlade check` reads a file and tells "
+    "everything\n"
     "that is wrong with it; `unlade config show` prints what is in force, defaults included.\n"
     "\n"
     "## How values are written\n"
@@ -30,13 +31,16 @@ static const char introduction[] =
     "| size | `512`, `16k`, `25M`, `1G`, `2T` | bytes; each step is 1024 |\n"
     "| duration | `250ms`, `5s`, `10m`, `12h`, `30d` | also `ns` and `us`; a unit is needed, except with `0` |\n"
     "| rate | `512/s`, `16k/s`, `2M/s` | per second; each step is 1024 |\n"
-    "| endpoint | `127.0.0.1:8080`, `\"[::1]:443\"`, `name:80`, `:8443`, `unix:/run/app.sock` | brackets need quotes |\n"
+    "| endpoint | `127.0.0.1:8080`, `\"[::1]:443\"`, `name:80`, `:8443`, `unix:/run/app.sock` | brackets need quotes "
+    "|\n"
     "| network | `10.0.0.0/8`, `192.0.2.7`, `\"2001:db8::/32\"` | no bits behind the prefix |\n"
     "| file | `/etc/unlade/site.pem` | relative paths start at the folder of the configuration file |\n"
     "| files | `/etc/unlade/certs/*.pem` | a path, or a pattern with `*`, `?` and `[ ]` |\n"
-    "| text | `unlade`, `\"*.example.org\"` | quotes where YAML wants them: what starts with `*`, `&`, `@`, `%` or `[` |\n"
+    "| text | `unlade`, `\"*.example.org\"` | quotes where YAML wants them: what starts with `*`, `&`, `@`, `%` or `[` "
+    "|\n"
     "\n"
-    "A list of one item may be written without brackets: `address: \":443\"`. A key without value, or with `null`, is as\n"
+    "A list of one item may be written without brackets: `address: \":443\"`. A key without value, or with `null`, is "
+    "as\n"
     "good as not written; for a text, a file or an endpoint with a default, `null` means none.\n";
 
 /* Text in a cell of a table. */
@@ -58,9 +62,10 @@ static void put_link(struct page *p, const struct option_table *table)
 static const char *type_name(const struct option *row)
 {
     static const char *const names[] = {
-        [OPTION_BOOL] = "yes or no", [OPTION_NUMBER] = "number",       [OPTION_SIZE] = "size",     [OPTION_DURATION] = "duration",
-        [OPTION_RATE] = "rate",      [OPTION_CHOICE] = "choice",       [OPTION_TEXT] = "text",     [OPTION_ENDPOINT] = "endpoint",
-        [OPTION_NETWORK] = "network", [OPTION_FILE] = "file",          [OPTION_FILES] = "files",   [OPTION_REFERENCE] = "name",
+        [OPTION_BOOL] = "yes or no",    [OPTION_NUMBER] = "number",     [OPTION_SIZE] = "size",
+        [OPTION_DURATION] = "duration", [OPTION_RATE] = "rate",         [OPTION_CHOICE] = "choice",
+        [OPTION_TEXT] = "text",         [OPTION_ENDPOINT] = "endpoint", [OPTION_NETWORK] = "network",
+        [OPTION_FILE] = "file",         [OPTION_FILES] = "files",       [OPTION_REFERENCE] = "name",
     };
     return names[row->type];
 }

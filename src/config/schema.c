@@ -219,7 +219,9 @@ void config_write_schema(const struct option_table *root, FILE *out)
 
     arena_init(&s.arena, NULL, SIZE_MAX);
     s.all = tables_collect(&s.arena, root);
-    fputs("{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\n\"title\":\"Unlade configuration\",\n\"description\":", out);
+    fputs("{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\n\"title\":\"Unlade "
+          "configuration\",\n\"description\":",
+          out);
     put_string(&s, root->doc ? root->doc : "");
     fputs(",\n", out);
     put_object(&s, root);

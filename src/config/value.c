@@ -54,7 +54,8 @@ static char *copy_text(struct arena *arena, struct bytes text)
 static const struct {
     const char *word;
     bool value;
-} bool_words[] = { { "true", true }, { "false", false }, { "yes", true }, { "no", false }, { "on", true }, { "off", false } };
+} bool_words[] = { { "true", true }, { "false", false }, { "yes", true },
+                   { "no", false },  { "on", true },     { "off", false } };
 
 static const char *read_bool(const struct yaml_node *scalar, bool *ret_value)
 {
@@ -98,7 +99,8 @@ static const char *check_bounds(struct arena *arena, const struct option *row, u
     return arena_printf(arena, "must lie between %s and %s", least, most);
 }
 
-static const char *read_number(struct arena *arena, const struct option *row, const struct yaml_node *scalar, uint64_t *ret_value)
+static const char *read_number(struct arena *arena, const struct option *row, const struct yaml_node *scalar,
+                               uint64_t *ret_value)
 {
     const char *problem;
     uint64_t value;
@@ -145,7 +147,8 @@ static const char *read_choice(struct arena *arena, const struct option *row, st
         suggest(&best, text, c->name);
         /* An operator who thinks of a switch: `no` for "off", `yes` for "on". */
         for (size_t i = 0; i < COUNT_OF(bool_words); i++)
-            if (bytes_equal_nocase(text, bytes_of_text(bool_words[i].word)) && strcmp(c->name, bool_words[i].value ? "on" : "off") == 0)
+            if (bytes_equal_nocase(text, bytes_of_text(bool_words[i].word)) &&
+                strcmp(c->name, bool_words[i].value ? "on" : "off") == 0)
                 best = (struct suggestion){ c->name, 0 };
     }
     list = list_choices(arena, row->choices);
@@ -177,10 +180,12 @@ static const char *explain_several(struct arena *arena, const struct option *row
         }
         text = bytes_from(text, size + 1);
     }
-    return list ? arena_printf(arena, "must be one %s\nseveral are a list: [%s]", is_path ? "path" : "address", list) : NULL;
+    return list ? arena_printf(arena, "must be one %s\nseveral are a list: [%s]", is_path ? "path" : "address", list)
+                : NULL;
 }
 
-static const char *read_file(struct arena *arena, const struct option *row, struct bytes text, struct option_file *ret_file)
+static const char *read_file(struct arena *arena, const struct option *row, struct bytes text,
+                             struct option_file *ret_file)
 {
     const char *several = explain_several(arena, row, text);
 

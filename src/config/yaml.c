@@ -99,7 +99,8 @@ static void refuse_properties(struct walk *w, struct fy_event *event)
 
     if (anchor) {
         token_span(w, anchor, &begin, &end);
-        problem(w, begin ? begin - 1 : begin, end, "anchors (&name) are not supported\nwrite the value out; quote a text that starts with &");
+        problem(w, begin ? begin - 1 : begin, end,
+                "anchors (&name) are not supported\nwrite the value out; quote a text that starts with &");
     }
     if (tag) {
         token_span(w, tag, &begin, &end);
@@ -172,8 +173,10 @@ static void on_alias(struct walk *w, struct fy_event *event)
     name = bytes_part(w->text, node->begin, node->end - node->begin);
     copy_text(w, node, (const char *)name.at, name.size);
     problem(w, node->begin, node->end,
-            arena_printf(w->arena, "aliases (*name) are not supported\n"
-                                   "quote a text that starts with *: \"%.*s\"", BYTES_PRINT(bytes_part(name, 0, 200))));
+            arena_printf(w->arena,
+                         "aliases (*name) are not supported\n"
+                         "quote a text that starts with *: \"%.*s\"",
+                         BYTES_PRINT(bytes_part(name, 0, 200))));
     attach(w, node);
 }
 
@@ -182,7 +185,8 @@ static void on_start(struct walk *w, struct fy_event *event, enum yaml_kind kind
     struct yaml_node *node = new_node(w, event, kind);
 
     if (is_key_next(w))
-        problem(w, node->begin, node->end, node->begin < w->text.size ? yaml_explain_key(w->arena, w->text, node->begin) : "a key must be a text");
+        problem(w, node->begin, node->end,
+                node->begin < w->text.size ? yaml_explain_key(w->arena, w->text, node->begin) : "a key must be a text");
     attach(w, node);
     if (w->depth == YAML_DEPTH_MOST) {
         give_up(w, node->begin, node->end, "nested too deeply");
@@ -214,7 +218,8 @@ static void on_event(struct walk *w, struct fy_event *event)
     case FYET_DOCUMENT_START:
         token_span(w, fy_event_get_token(event), &begin, &end);
         if (w->documents++)
-            give_up(w, begin, end, "a second document starts here; a configuration is one document\nremove the line ---");
+            give_up(w, begin, end,
+                    "a second document starts here; a configuration is one document\nremove the line ---");
         break;
     case FYET_SCALAR:
         on_scalar(w, event);
@@ -253,7 +258,8 @@ static void on_syntax_error(struct walk *w)
         at--;
     for (size_t i = w->depth; i-- > 0 && opened == SIZE_MAX;) {
         size_t begin = w->open[i].node->begin;
-        if (begin < w->text.size && w->open[i].node->end > begin && (w->text.at[begin] == '[' || w->text.at[begin] == '{'))
+        if (begin < w->text.size && w->open[i].node->end > begin &&
+            (w->text.at[begin] == '[' || w->text.at[begin] == '{'))
             opened = begin;
     }
     at_end = at;

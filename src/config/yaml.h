@@ -19,12 +19,12 @@ enum yaml_kind { YAML_SCALAR, YAML_SEQUENCE, YAML_MAPPING };
 
 struct yaml_node {
     enum yaml_kind kind;
-    bool is_plain;                 /* a scalar without quotes, and not a block of text */
-    struct bytes text;             /* of a scalar, and a zero byte behind it */
-    size_t begin, end;             /* bytes from the start of the file; equal for what is not written ("key:") */
-    struct yaml_node *key;         /* of a mapping's member */
+    bool is_plain;                  /* a scalar without quotes, and not a block of text */
+    struct bytes text;              /* of a scalar, and a zero byte behind it */
+    size_t begin, end;              /* bytes from the start of the file; equal for what is not written ("key:") */
+    struct yaml_node *key;          /* of a mapping's member */
     struct yaml_node *first, *last; /* a sequence's items, a mapping's members */
-    struct yaml_node *next;        /* in the same sequence or mapping */
+    struct yaml_node *next;         /* in the same sequence or mapping */
     size_t count;
 };
 

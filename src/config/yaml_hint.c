@@ -53,11 +53,14 @@ struct bytes yaml_line(struct bytes text, size_t offset, size_t *ret_number)
 static const char *odd_character(struct arena *arena, int c, bool follows_space)
 {
     if (c == 0xA0 || c == 0x200B || c == 0x202F || c == 0x2060 || c == 0x2028 || c == 0x2029 || c == 0x85)
-        return arena_printf(arena, "an invisible character (U+%04X), probably from copying out of a web page or document\n"
-                                   "replace it with an ordinary space or line end", (unsigned)c);
+        return arena_printf(arena,
+                            "an invisible character (U+%04X), probably from copying out of a web page or document\n"
+                            "replace it with an ordinary space or line end",
+                            (unsigned)c);
     if (c >= 0x201C && c <= 0x201F && follows_space)
         return "typographic quotes, probably from copying out of a web page or document\nuse plain \" quotes";
-    if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7F || (c > 0x7F && c < 0xA0) || c == 0xFFFE || c == 0xFFFF)
+    if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7F || (c > 0x7F && c < 0xA0) || c == 0xFFFE ||
+        c == 0xFFFF)
         return arena_printf(arena, "a control character (U+%04X)%s", (unsigned)c,
                             c == 0 ? "\nis this file saved as UTF-16, or not a text at all?" : "");
     return NULL;
@@ -78,9 +81,9 @@ bool yaml_text_is_clean(struct arena *arena, struct bytes text, size_t *ret_at, 
         *ret_size = 1;
         *ret_why = NULL;
         if (c < 0)
-            *ret_why = at == 0 && (text.at[0] == 0xFF || text.at[0] == 0xFE) ?
-                           "the file is not UTF-8 (it looks like UTF-16)\nsave it as UTF-8" :
-                           "not UTF-8 text\nsave the file as UTF-8";
+            *ret_why = at == 0 && (text.at[0] == 0xFF || text.at[0] == 0xFE)
+                           ? "the file is not UTF-8 (it looks like UTF-16)\nsave it as UTF-8"
+                           : "not UTF-8 text\nsave the file as UTF-8";
         else if (c >= 0x80 && in_comment && c > 0x9F)
             continue;
         else
@@ -126,7 +129,8 @@ static size_t find_start_with(struct bytes line, size_t from, uint8_t wanted)
 
     for (size_t i = 0; i < line.size; i++) {
         uint8_t c = line.at[i];
-        bool is_start = strchr("[{,", lead) || (strchr(":-?", lead) && (i == 0 || line.at[i - 1] == ' ' || line.at[i - 1] == '\t'));
+        bool is_start =
+            strchr("[{,", lead) || (strchr(":-?", lead) && (i == 0 || line.at[i - 1] == ' ' || line.at[i - 1] == '\t'));
         if (c == ' ' || c == '\t')
             continue;
         if (is_start && c == wanted && i >= from)
@@ -167,7 +171,8 @@ static struct bytes bracket_address(struct bytes line, size_t at)
 
 static struct cause bracket_cause(struct arena *arena, struct bytes address)
 {
-    return (struct cause){ address, arena_printf(arena, "an address with [ ] must stand in quotes: \"%.*s\"", BYTES_PRINT(address)) };
+    return (struct cause){ address, arena_printf(arena, "an address with [ ] must stand in quotes: \"%.*s\"",
+                                                 BYTES_PRINT(address)) };
 }
 
 static struct cause find_cause(struct arena *arena, struct bytes line)
@@ -181,7 +186,8 @@ static struct cause find_cause(struct arena *arena, struct bytes line)
     for (const char *c = reserved; *c; c++) {
         word = word_at(line, find_start_with(line, 0, (uint8_t)*c));
         if (word.size)
-            return (struct cause){ word, arena_printf(arena, "what starts with %c must stand in quotes: \"%.*s\"", *c, BYTES_PRINT(word)) };
+            return (struct cause){ word, arena_printf(arena, "what starts with %c must stand in quotes: \"%.*s\"", *c,
+                                                      BYTES_PRINT(word)) };
     }
     for (at = find_start_with(line, 0, '['); at < line.size; at = find_start_with(line, at + 1, '[')) {
         word = bracket_address(line, at);
@@ -233,7 +239,8 @@ static struct bytes word_without_colon(struct bytes line)
     struct bytes rest = bytes_trim(line);
     size_t size = 0;
 
-    for (size_t colon = bytes_find(rest, ':'); colon < rest.size; colon += 1 + bytes_find(bytes_from(rest, colon + 1), ':'))
+    for (size_t colon = bytes_find(rest, ':'); colon < rest.size;
+         colon += 1 + bytes_find(bytes_from(rest, colon + 1), ':'))
         if (colon + 1 == rest.size || rest.at[colon + 1] == ' ')
             return BYTES_NONE;
     while (size < rest.size && (isalnum(rest.at[size]) || rest.at[size] == '_'))
@@ -271,7 +278,8 @@ static const char *plain_words(const char *message)
         { "wrongly indented single-quoted scalar", "a ' that is opened here is not closed" },
         { "double-quoted scalar without closing quote", "a \" that is opened here is not closed" },
         { "single-quoted scalar without closing quote", "a ' that is opened here is not closed" },
-        { "invalid nested block mapping on the same line", "a second \": \" in one line; a value with \": \" in it must stand in quotes" },
+        { "invalid nested block mapping on the same line",
+          "a second \": \" in one line; a value with \": \" in it must stand in quotes" },
         { "could not find expected ':'", "a colon is missing: every line is \"key: value\" or \"- item\"" },
         { "block sequence on the same line as a mapping key", "a list with - starts in a line of its own" },
         { "invalid indentation in mapping", "the indentation does not fit the lines above" },
@@ -289,7 +297,8 @@ static const char *plain_words(const char *message)
 const char *yaml_explain_key(struct arena *arena, struct bytes text, size_t at)
 {
     size_t ignored;
-    struct bytes line = yaml_line(text, at, &ignored), address = bracket_address(line, (size_t)(text.at + at - line.at));
+    struct bytes line = yaml_line(text, at, &ignored),
+                 address = bracket_address(line, (size_t)(text.at + at - line.at));
 
     if (address.size)
         return bracket_cause(arena, address).text;
@@ -298,7 +307,8 @@ const char *yaml_explain_key(struct arena *arena, struct bytes text, size_t at)
     return "a key must be a text, not a list or mapping";
 }
 
-const char *yaml_explain(struct arena *arena, struct bytes text, const char *message, size_t opened, size_t *at, size_t *at_end)
+const char *yaml_explain(struct arena *arena, struct bytes text, const char *message, size_t opened, size_t *at,
+                         size_t *at_end)
 {
     struct lines l = lines_around(text, *at);
     struct cause cause = find_cause(arena, l.now);
@@ -312,7 +322,8 @@ const char *yaml_explain(struct arena *arena, struct bytes text, const char *mes
     if (opened < text.size)
         yaml_line(text, opened, &opened_line);
     if (!cause.text && (opened_line < l.number || (opened < text.size && strstr(message, "closing"))))
-        cause = (struct cause){ bytes_part(text, opened, 1), arena_printf(arena, "the %c that is opened here is not closed", text.at[opened]) };
+        cause = (struct cause){ bytes_part(text, opened, 1),
+                                arena_printf(arena, "the %c that is opened here is not closed", text.at[opened]) };
     if (cause.text) {
         *at = (size_t)(cause.part.at - text.at);
         *at_end = *at + cause.part.size;

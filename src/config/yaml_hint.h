@@ -11,7 +11,8 @@ bool yaml_text_is_clean(struct arena *arena, struct bytes text, size_t *ret_at, 
  *   message         the library's
  *   opened          where the innermost bracket that is still open stands, or SIZE_MAX
  *   at, at_end      where the library gave up; moved to the cause */
-const char *yaml_explain(struct arena *arena, struct bytes text, const char *message, size_t opened, size_t *at, size_t *at_end);
+const char *yaml_explain(struct arena *arena, struct bytes text, const char *message, size_t opened, size_t *at,
+                         size_t *at_end);
 /* Why a list or mapping at that place should not be a key. */
 const char *yaml_explain_key(struct arena *arena, struct bytes text, size_t at);
 /* Byte offset of a line (from 1) and column (from 1, in characters). */

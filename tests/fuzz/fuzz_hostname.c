@@ -10,7 +10,8 @@ static void check_name(const struct hostname *name)
 
     CHECK(name->size > 0 && name->size <= HOSTNAME_MOST && strlen(name->text) == name->size);
     CHECK(hostname_parse_pattern(bytes_of(name->text, name->size), &again) == 0);
-    CHECK(strcmp(name->text, again.text) == 0 && name->is_address == again.is_address && name->is_pattern == again.is_pattern);
+    CHECK(strcmp(name->text, again.text) == 0 && name->is_address == again.is_address &&
+          name->is_pattern == again.is_pattern);
     CHECK(hostname_matches(name, &again));
 }
 

@@ -81,7 +81,8 @@ static void the_longest_addresses_fit(void **state)
 
 static void what_is_no_ip_address_is_refused(void **state)
 {
-    static const char *const bad[] = { "", "localhost", "1.2.3", "1.2.3.256", "[::1]", "::g", "1.2.3.4 ", "01.2.3.4", "fe80::1%lo" };
+    static const char *const bad[] = { "",    "localhost", "1.2.3",    "1.2.3.256", "[::1]",
+                                       "::g", "1.2.3.4 ",  "01.2.3.4", "fe80::1%lo" };
     struct address a;
 
     for (size_t i = 0; i < COUNT_OF(bad); i++)
@@ -90,7 +91,8 @@ static void what_is_no_ip_address_is_refused(void **state)
 
 static void equal_means_same_address_and_port(void **state)
 {
-    struct address a = ip("192.0.2.1", 1), b = ip("192.0.2.1", 2), mapped = ip("::ffff:192.0.2.1", 1), v6 = ip("::1", 1);
+    struct address a = ip("192.0.2.1", 1), b = ip("192.0.2.1", 2), mapped = ip("::ffff:192.0.2.1", 1),
+                   v6 = ip("::1", 1);
     struct address f = path("/a"), g = path("/b"), abstract = path("@a"), none = { .size = 0 };
     struct address f_unterminated = f;
 
@@ -152,8 +154,20 @@ static void unix_sockets_lie_in_no_network(void **state)
 
 static void malformed_networks_are_refused(void **state)
 {
-    static const char *const bad[] = { "", "/8", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/8x", "10.0.0.1/8", "::/129",
-                                       "2001:db8::1/64", "10.0.0.0/255.0.0.0", "10.0.0.0/8/8", "localhost", "10/8", "10.0.0.0 /8",
+    static const char *const bad[] = { "",
+                                       "/8",
+                                       "10.0.0.0/",
+                                       "10.0.0.0/33",
+                                       "10.0.0.0/-1",
+                                       "10.0.0.0/8x",
+                                       "10.0.0.1/8",
+                                       "::/129",
+                                       "2001:db8::1/64",
+                                       "10.0.0.0/255.0.0.0",
+                                       "10.0.0.0/8/8",
+                                       "localhost",
+                                       "10/8",
+                                       "10.0.0.0 /8",
                                        "1111:2222:3333:4444:5555:6666:7777:8888:9999:0000/64" };
     struct option_network n;
 

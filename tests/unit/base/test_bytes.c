@@ -49,7 +49,9 @@ static void bytes_are_found_and_trimmed(void **state)
 
 static void numbers_are_digits_alone(void **state)
 {
-    static const char *const wrong[] = { "", "-1", "+1", "1 ", " 1", "0x1", "1a", "18446744073709551616", "99999999999999999999999", "256" };
+    static const char *const wrong[] = {
+        "", "-1", "+1", "1 ", " 1", "0x1", "1a", "18446744073709551616", "99999999999999999999999", "256"
+    };
     uint64_t number = 7;
 
     assert_int_equal(bytes_to_number(BYTES_LITERAL("0"), 0, &number), 0);

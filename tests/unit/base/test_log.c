@@ -152,7 +152,7 @@ static void lists_keep_their_order_and_lose_what_is_removed(void **state)
     list_prepend(&list, &things[0].link);
     assert_int_equal(LIST_FIRST(&list, struct thing, link)->number, 0);
     assert_int_equal(LIST_LAST(&list, struct thing, link)->number, 3);
-    LIST_EACH(&list, link) {
+    LIST_EACH (&list, link) {
         struct thing *thing = CONTAINER_OF(link, struct thing, link);
         assert_int_equal(thing->number, expected++);
         if (thing->number % 2)

@@ -31,7 +31,8 @@ static void assert_same(const struct bundle *a, const struct bundle *b)
     for (size_t i = 0; i < bundle_count(a); i++) {
         const struct bundle_entry *x = bundle_entry(a, i), *y = bundle_entry(b, i);
         assert_int_equal(x->kind, y->kind);
-        assert_true(bytes_equal(x->name, y->name) && bytes_equal(x->pattern, y->pattern) && bytes_equal(x->content, y->content));
+        assert_true(bytes_equal(x->name, y->name) && bytes_equal(x->pattern, y->pattern) &&
+                    bytes_equal(x->content, y->content));
     }
 }
 
@@ -129,10 +130,8 @@ static void damaged_blocks_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(entries_are_copied_and_found),
-        cmocka_unit_test(the_same_entry_is_added_once),
-        cmocka_unit_test(the_flat_form_opens_as_the_same),
-        cmocka_unit_test(many_entries_fit),
+        cmocka_unit_test(entries_are_copied_and_found),    cmocka_unit_test(the_same_entry_is_added_once),
+        cmocka_unit_test(the_flat_form_opens_as_the_same), cmocka_unit_test(many_entries_fit),
         cmocka_unit_test(damaged_blocks_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

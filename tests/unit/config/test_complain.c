@@ -55,7 +55,8 @@ static void values_in_messages_are_cut_and_escaped(void **state)
 
     assert_non_null(strstr(text, "unknown key \"\\x1b[31m\\n\""));
     free(text);
-    text = complaints_about("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xC3\xBC" "bbbbbbbbbbbb: 1\n");
+    text = complaints_about("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xC3\xBC"
+                            "bbbbbbbbbbbb: 1\n");
     assert_non_null(strstr(text, "unknown key \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...\" at"));
     free(text);
 }

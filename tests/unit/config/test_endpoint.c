@@ -26,10 +26,16 @@ static void endpoints_are_read(void **state)
         const char *text, *host, *path;
         uint16_t port;
     } good[] = {
-        { "127.0.0.1:8080", "127.0.0.1", NULL, 8080 }, { "[::1]:443", "::1", NULL, 443 },
-        { "Name.Example.:80", "name.example", NULL, 80 }, { ":8443", "", NULL, 8443 },
-        { "unix:/run/app.sock", NULL, "/run/app.sock", 0 }, { "unix:@app", NULL, "@app", 0 },
-        { "[2001:DB8:0::1]:65535", "2001:db8::1", NULL, 65535 }, { "b\xC3\xBC" "cher.de:1", "xn--bcher-kva.de", NULL, 1 },
+        { "127.0.0.1:8080", "127.0.0.1", NULL, 8080 },
+        { "[::1]:443", "::1", NULL, 443 },
+        { "Name.Example.:80", "name.example", NULL, 80 },
+        { ":8443", "", NULL, 8443 },
+        { "unix:/run/app.sock", NULL, "/run/app.sock", 0 },
+        { "unix:@app", NULL, "@app", 0 },
+        { "[2001:DB8:0::1]:65535", "2001:db8::1", NULL, 65535 },
+        { "b\xC3\xBC"
+          "cher.de:1",
+          "xn--bcher-kva.de", NULL, 1 },
     };
 
     for (size_t i = 0; i < COUNT_OF(good); i++) {
@@ -62,7 +68,9 @@ static void wrong_endpoints_get_the_likely_right_one(void **state)
         { "10.0.0.1:80/", "did you mean \"10.0.0.1:80\"?" },
         { "unix:run/app.sock", "absolute path" },
         { "unix:", "absolute path" },
-        { "unix:/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        { "unix:/"
+          "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+          "aaaaaaaaaaaaaaaa",
           "too long" },
         { "[::1:443", "a [ without ]" },
         { "[::1]443", "must be an address with a port" },

@@ -75,7 +75,8 @@ static void every_type_is_read(void **state)
                                  "    limits: { size: 2k, rate: off, count: 7, strict: off }\n"
                                  "    extra: {}\n"
                                  "groups:\n"
-                                 "  app: { servers: [ 10.0.0.1:80, { address: B\xC3\xBC" "cher.example:81, weight: 3 } ], idle_time: 1s }\n");
+                                 "  app: { servers: [ 10.0.0.1:80, { address: B\xC3\xBC"
+                                 "cher.example:81, weight: 3 } ], idle_time: 1s }\n");
     struct sample *s = config_root(c);
     struct sample_site *web = OPTION_ITEM(struct sample_site, &s->sites, 0);
     struct sample_group *app = OPTION_ITEM(struct sample_group, &s->groups, 0);
@@ -111,8 +112,9 @@ static void every_type_is_read(void **state)
 
 static void one_item_needs_no_brackets(void **state)
 {
-    struct config *c = read_good("sites:\n  a: { address: ':1' }\ngroups:\n  x: 10.0.0.1:80\n  y: [10.0.0.1:80, 10.0.0.2:80]\n"
-                                 "  z: { servers: { address: 10.0.0.1:80 } }\n");
+    struct config *c =
+        read_good("sites:\n  a: { address: ':1' }\ngroups:\n  x: 10.0.0.1:80\n  y: [10.0.0.1:80, 10.0.0.2:80]\n"
+                  "  z: { servers: { address: 10.0.0.1:80 } }\n");
     struct sample *s = config_root(c);
 
     assert_int_equal(OPTION_ITEM(struct sample_site, &s->sites, 0)->addresses.count, 1);
@@ -124,8 +126,9 @@ static void one_item_needs_no_brackets(void **state)
 
 static void null_means_none_or_the_default(void **state)
 {
-    struct config *c = read_good("user: null\nwords:\nlimits:\nsites:\n  a:\n    address: ':1'\n    page: ~\n    extra:\n    to: null\n"
-                                 "    limits: { count: }\n");
+    struct config *c = read_good(
+        "user: null\nwords:\nlimits:\nsites:\n  a:\n    address: ':1'\n    page: ~\n    extra:\n    to: null\n"
+        "    limits: { count: }\n");
     struct sample *s = config_root(c);
     struct sample_site *a = OPTION_ITEM(struct sample_site, &s->sites, 0);
 
@@ -138,31 +141,34 @@ static void null_means_none_or_the_default(void **state)
     config_free(c);
     assert_only("workers:\n", "f:1:1: error: \"workers\" has no value\n");
     assert_only("sites:\n  a: { address: }\n", "\"address\" needs a value");
-    assert_only("groups:\n  a: { servers: [ { address: null } ] }\n", "\"address\" needs a value: an address with a port");
+    assert_only("groups:\n  a: { servers: [ { address: null } ] }\n",
+                "\"address\" needs a value: an address with a port");
     assert_only("words: [a, , b]\n", "f:1:");
     assert_only("words:\n  -\n  - b\n", "f:2:3: error: an empty item in \"words\"");
 }
 
 static void every_error_is_told_at_once_in_the_order_of_lines(void **state)
 {
-    char *text = complaints_about("levl: high\nwait: 5\nsites:\n  web: { adress: ':443', to: ap }\ngroups: { app: 10.0.0.1:80 }\n");
+    char *text = complaints_about(
+        "levl: high\nwait: 5\nsites:\n  web: { adress: ':443', to: ap }\ngroups: { app: 10.0.0.1:80 }\n");
 
-    assert_string_equal(text, "f:1:1: error: unknown key \"levl\" at the top level\n"
-                              "    1 | levl: high\n"
-                              "      | ^^^^\n"
-                              "      = did you mean \"level\"?\n"
-                              "f:2:7: error: \"wait\" needs a unit: it is a duration, such as 250ms, 5s, 10m, 12h or 30d\n"
-                              "    2 | wait: 5\n"
-                              "      |       ^\n"
-                              "      = did you mean 5s?\n"
-                              "f:4:10: error: unknown key \"adress\" in site \"web\"\n"
-                              "    4 |   web: { adress: ':443', to: ap }\n"
-                              "      |          ^^^^^^\n"
-                              "      = did you mean \"address\"?\n"
-                              "f:4:30: error: \"to\" names the group \"ap\", which is not in \"groups\"\n"
-                              "    4 |   web: { adress: ':443', to: ap }\n"
-                              "      |                              ^^\n"
-                              "      = did you mean \"app\"?\n");
+    assert_string_equal(text,
+                        "f:1:1: error: unknown key \"levl\" at the top level\n"
+                        "    1 | levl: high\n"
+                        "      | ^^^^\n"
+                        "      = did you mean \"level\"?\n"
+                        "f:2:7: error: \"wait\" needs a unit: it is a duration, such as 250ms, 5s, 10m, 12h or 30d\n"
+                        "    2 | wait: 5\n"
+                        "      |       ^\n"
+                        "      = did you mean 5s?\n"
+                        "f:4:10: error: unknown key \"adress\" in site \"web\"\n"
+                        "    4 |   web: { adress: ':443', to: ap }\n"
+                        "      |          ^^^^^^\n"
+                        "      = did you mean \"address\"?\n"
+                        "f:4:30: error: \"to\" names the group \"ap\", which is not in \"groups\"\n"
+                        "    4 |   web: { adress: ':443', to: ap }\n"
+                        "      |                              ^^\n"
+                        "      = did you mean \"app\"?\n");
     free(text);
 }
 
@@ -171,10 +177,12 @@ static void an_unknown_key_gets_the_best_advice(void **state)
     assert_only("idle_time: 5s\n", "it belongs below a name in \"groups\"");
     assert_only("size: 4k\n", "it belongs below \"limits\"");
     assert_only("sites:\n  a: { address: ':1', workers: 3 }\n", "it belongs to the top level; is it indented too far?");
-    assert_only("sites:\n  a: { address: ':1', limits: { to: x } }\n", "it belongs to site \"a\"; is it indented too far?");
+    assert_only("sites:\n  a: { address: ':1', limits: { to: x } }\n",
+                "it belongs to site \"a\"; is it indented too far?");
     assert_only("limits: { colour: red }\n", "unknown key \"colour\" in limits\n");
     assert_only("limits: { colour: red }\n", "known here: size, rate, count, strict");
-    assert_only("sites:\n  a: { address: ':1', limits: { sice: 4k } }\n", "unknown key \"sice\" in limits of site \"a\"");
+    assert_only("sites:\n  a: { address: ':1', limits: { sice: 4k } }\n",
+                "unknown key \"sice\" in limits of site \"a\"");
 }
 
 static void keys_of_other_things_are_sent_there(void **state)
@@ -198,37 +206,45 @@ static void keys_beside_their_name_are_seen(void **state)
     assert_int_equal(config_error_count(c), 2);
     assert_int_equal(OPTION_ITEM(struct sample_site, &s->sites, 1)->limits.size, 16384);
     config_free(c);
-    assert_only("sites:\n  web:\n  address: ':443'\n", "f:3:3: error: \"address\" is taken for a name in \"sites\", but looks like a key");
+    assert_only("sites:\n  web:\n  address: ':443'\n",
+                "f:3:3: error: \"address\" is taken for a name in \"sites\", but looks like a key");
 }
 
 static void several_values_in_one_are_seen(void **state)
 {
-    assert_only("sites:\n  a: { address: '0.0.0.0:443, [::]:443' }\n", "several are a list: [\"0.0.0.0:443\", \"[::]:443\"]");
+    assert_only("sites:\n  a: { address: '0.0.0.0:443, [::]:443' }\n",
+                "several are a list: [\"0.0.0.0:443\", \"[::]:443\"]");
     assert_only("groups:\n  a: [a:1 a:2]\n", "several are a list: [\"a:1\", \"a:2\"]");
     assert_only("trusted: 10.0.0.0/8, 192.0.2.0/24\n", "several are a list: [\"10.0.0.0/8\", \"192.0.2.0/24\"]");
-    assert_only("sites:\n  a: { address: ':1', certificates: '/a.pem, /b/*.pem' }\n", "several are a list: [\"/a.pem\", \"/b/*.pem\"]");
-    assert_complaint("sites:\n  a: { address: [a:1, [::]:443] }\n", "an address with [ ] must stand in quotes: \"[::]:443\"");
+    assert_only("sites:\n  a: { address: ':1', certificates: '/a.pem, /b/*.pem' }\n",
+                "several are a list: [\"/a.pem\", \"/b/*.pem\"]");
+    assert_complaint("sites:\n  a: { address: [a:1, [::]:443] }\n",
+                     "an address with [ ] must stand in quotes: \"[::]:443\"");
     config_free(read_good("sites:\n  a: { address: ':1', page: 'a, b.html', certificates: 'my cert.pem' }\n"));
 }
 
 static void variables_are_not_filled_in(void **state)
 {
     assert_only("sites:\n  a: { address: $HOST:80 }\n", "variables are not filled in");
-    assert_only("sites:\n  a: { address: ':1', to: '${GROUP}' }\ngroups: { app: a:1 }\n", "variables are not filled in");
+    assert_only("sites:\n  a: { address: ':1', to: '${GROUP}' }\ngroups: { app: a:1 }\n",
+                "variables are not filled in");
     assert_only("workers: {{ n }}\n", "if this is a template's {{ variable }}");
 }
 
 static void keys_given_twice_are_errors(void **state)
 {
-    assert_only("workers: 1\nwait: 1s\nworkers: 2\n", "f:3:1: error: \"workers\" is given twice; the first is in line 1");
-    assert_only("groups:\n  a: 10.0.0.1:80\n  a: 10.0.0.2:80\n", "f:3:3: error: \"a\" is given twice; the first is in line 2");
+    assert_only("workers: 1\nwait: 1s\nworkers: 2\n",
+                "f:3:1: error: \"workers\" is given twice; the first is in line 1");
+    assert_only("groups:\n  a: 10.0.0.1:80\n  a: 10.0.0.2:80\n",
+                "f:3:3: error: \"a\" is given twice; the first is in line 2");
 }
 
 static void missing_keys_are_told_at_the_thing_that_lacks_them(void **state)
 {
     assert_only("sites:\n  web: {}\n", "f:2:3: error: \"address\" is missing in site \"web\"");
     assert_only("sites:\n  web:\n", "f:2:3: error: \"address\" is missing in site \"web\"");
-    assert_only("groups:\n  a: { servers: [ { weight: 2 } ] }\n", "f:2:19: error: \"address\" is missing in server of group \"a\"");
+    assert_only("groups:\n  a: { servers: [ { weight: 2 } ] }\n",
+                "f:2:19: error: \"address\" is missing in server of group \"a\"");
 }
 
 static void wrong_shapes_are_named(void **state)
@@ -257,7 +273,8 @@ static void references_are_checked(void **state)
 {
     assert_only("sites: { a: { address: ':1', to: b } }\n", "there is no \"groups\" yet");
     assert_only("sites: { a: { address: ':1', to: zebra } }\ngroups: { x: a:1, y: a:1 }\n", "there: \"x\", \"y\"");
-    assert_only("sites: { a: { address: ':1', to: [x] } }\ngroups: { x: a:1 }\n", "\"to\" must be a name out of groups, not a list");
+    assert_only("sites: { a: { address: ':1', to: [x] } }\ngroups: { x: a:1 }\n",
+                "\"to\" must be a name out of groups, not a list");
 }
 
 static void yaml_beyond_the_configuration_is_refused(void **state)
@@ -293,8 +310,9 @@ static void deep_nesting_ends_in_an_error(void **state)
 
 static void complaints_find_the_value_that_they_are_about(void **state)
 {
-    struct config *c = read_good("sites:\n  web:\n    address: [':443', ':444']\n    to: app\n    limits: { strict: no }\n"
-                                 "  other: { address: ':445' }\ngroups: { app: [a:1, {address: b:2}] }\n");
+    struct config *c =
+        read_good("sites:\n  web:\n    address: [':443', ':444']\n    to: app\n    limits: { strict: no }\n"
+                  "  other: { address: ':445' }\ngroups: { app: [a:1, {address: b:2}] }\n");
     struct sample *s = config_root(c);
     struct sample_site *web = OPTION_ITEM(struct sample_site, &s->sites, 0), *other = web + 1;
     struct sample_group *app = OPTION_ITEM(struct sample_group, &s->groups, 0);
@@ -307,7 +325,8 @@ static void complaints_find_the_value_that_they_are_about(void **state)
     config_complain(c, COMPLAINT_ERROR, OPTION_ITEM(struct sample_address, &web->addresses, 1), "second");
     config_complain(c, COMPLAINT_ERROR, &other->name, "other's name");
     config_complain(c, COMPLAINT_ERROR, &other->limits.size, "other's size");
-    config_complain(c, COMPLAINT_WARNING, &OPTION_ITEM(struct sample_server, &app->servers, 1)->address, "%s\nnote\x1b", "b");
+    config_complain(c, COMPLAINT_WARNING, &OPTION_ITEM(struct sample_server, &app->servers, 1)->address, "%s\nnote\x1b",
+                    "b");
     config_complain(c, COMPLAINT_WARNING, NULL, "all");
     config_complain(c, COMPLAINT_WARNING, &s->workers, "not in the file");
     assert_int_equal(config_error_count(c), 7);

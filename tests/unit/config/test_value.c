@@ -145,7 +145,8 @@ static void rates_are_per_second(void **state)
 
 static void what_is_printed_reads_back(void **state)
 {
-    static const uint64_t values[] = { 0, 1, 999, 1000, 1024, 16384, 1 << 20, 1000000000, 60000000000, 86400000000000, UINT64_MAX };
+    static const uint64_t values[] = { 0,       1,          999,         1000,           1024,      16384,
+                                       1 << 20, 1000000000, 60000000000, 86400000000000, UINT64_MAX };
     static const enum option_type types[] = { OPTION_NUMBER, OPTION_SIZE, OPTION_DURATION, OPTION_RATE };
 
     for (size_t t = 0; t < COUNT_OF(types); t++) {
@@ -187,7 +188,8 @@ static void a_word_may_stand_for_zero(void **state)
 
 static void quotes_make_a_text(void **state)
 {
-    struct option number = { .name = "x", .type = OPTION_NUMBER }, flag = { .name = "x", .type = OPTION_BOOL }, size = { .name = "x", .type = OPTION_SIZE };
+    struct option number = { .name = "x", .type = OPTION_NUMBER }, flag = { .name = "x", .type = OPTION_BOOL },
+                  size = { .name = "x", .type = OPTION_SIZE };
     uint64_t value;
     bool yes;
 
@@ -199,7 +201,8 @@ static void quotes_make_a_text(void **state)
 
 static void booleans_have_six_words(void **state)
 {
-    static const char *const words[] = { "true", "yes", "on", "false", "no", "off", "True", "YES", "On", "False", "NO", "OFF" };
+    static const char *const words[] = { "true", "yes", "on", "false", "no", "off",
+                                         "True", "YES", "On", "False", "NO", "OFF" };
     struct option row = { .name = "x", .type = OPTION_BOOL };
 
     for (size_t i = 0; i < COUNT_OF(words); i++) {
@@ -230,7 +233,8 @@ static void choices_suggest(void **state)
 
 static void texts_files_and_names(void **state)
 {
-    struct option text = { .name = "x", .type = OPTION_TEXT }, name = { .name = "x", .type = OPTION_REFERENCE, .refers_to = "groups" };
+    struct option text = { .name = "x", .type = OPTION_TEXT },
+                  name = { .name = "x", .type = OPTION_REFERENCE, .refers_to = "groups" };
     const char *value = NULL;
 
     assert_null(read_styled(&text, "", false, &value));
@@ -269,8 +273,11 @@ static void every_type_is_described(void **state)
 
 static void texts_print_so_that_yaml_reads_them_back(void **state)
 {
-    static const char *const texts[] = { "a", "", "null", "yes", "NO", "~", "443", "a b", "a: b", "*.x", "-", "a\nb\t\"c\"\\", "x#", " x", "h2",
-                                         "\x7f", "/etc/x", "a@b", "@b", "0x1f", "1.2", "\xC3\xBC", "[a]", "{", "a,b", "%", "!", "&a", "---", "y" };
+    static const char *const texts[] = { "a",   "",     "null", "yes",      "NO",     "~",
+                                         "443", "a b",  "a: b", "*.x",      "-",      "a\nb\t\"c\"\\",
+                                         "x#",  " x",   "h2",   "\x7f",     "/etc/x", "a@b",
+                                         "@b",  "0x1f", "1.2",  "\xC3\xBC", "[a]",    "{",
+                                         "a,b", "%",    "!",    "&a",       "---",    "y" };
 
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         const char *line = arena_printf(&arena, "[%s]", value_print_text(&arena, texts[i]));

@@ -34,14 +34,16 @@ static char *generated(void (*generate)(const struct option_table *, FILE *))
 
 static void assert_structs_equal(const struct option_table *table, const void *left, const void *right);
 
-static void assert_lists_equal(const struct option *row, const struct option_list *left, const struct option_list *right)
+static void assert_lists_equal(const struct option *row, const struct option_list *left,
+                               const struct option_list *right)
 {
     assert_int_equal(left->count, right->count);
     for (size_t i = 0; i < left->count; i++) {
         size_t at = i * row->table->struct_size;
         assert_structs_equal(row->table, (const uint8_t *)left->items + at, (const uint8_t *)right->items + at);
         if (row->type == OPTION_MAP)
-            assert_string_equal(*(char *const *)((const uint8_t *)left->items + at), *(char *const *)((const uint8_t *)right->items + at));
+            assert_string_equal(*(char *const *)((const uint8_t *)left->items + at),
+                                *(char *const *)((const uint8_t *)right->items + at));
     }
 }
 
@@ -100,7 +102,8 @@ static void what_is_written_reads_back_as_the_same(void **state)
 {
     static const char *const texts[] = {
         "",
-        "workers: 3\nlevel: off\nuser: null\nwait: 90m\nwords: ['a b', 'yes', '*', \"x\\n\\ty\", '']\ntrusted: ['::/0', 10.0.0.0/8, '::1']\n",
+        "workers: 3\nlevel: off\nuser: null\nwait: 90m\nwords: ['a b', 'yes', '*', \"x\\n\\ty\", '']\ntrusted: "
+        "['::/0', 10.0.0.0/8, '::1']\n",
         "words: []\nlimits: { size: 1M, rate: off, count: 3, strict: no }\n",
         "sites:\n  'a: b': { address: [':1', '[::1]:2', 'unix:/x'], page: null, to: 'yes', extra: { size: 2k } }\n"
         "  '': {}\n",
@@ -131,8 +134,9 @@ static void the_effective_configuration_shows_defaults_and_hides_secrets(void **
     struct config *c = read_sample("password: hunter2\nwait: 60s\nlimits: { size: 2048 }\n");
     char *text = written(c);
 
-    assert_string_equal(text, "workers: auto\nlevel: high\nuser: nobody\npassword: (secret)\nwait: 1m\nwords: [h2, http/1.1]\n"
-                              "trusted: []\nsites: {}\ngroups: {}\nlimits:\n  size: 2k\n  rate: 512/s\n  count: null\n  strict: yes\n");
+    assert_string_equal(
+        text, "workers: auto\nlevel: high\nuser: nobody\npassword: (secret)\nwait: 1m\nwords: [h2, http/1.1]\n"
+              "trusted: []\nsites: {}\ngroups: {}\nlimits:\n  size: 2k\n  rate: 512/s\n  count: null\n  strict: yes\n");
     free(text);
     config_free(c);
 }
@@ -174,7 +178,8 @@ static void the_reference_tells_everything_about_an_option(void **state)
         "| `to` | name out of `groups` |  |",
         "| `count` | number |  | How many \\| without a default. At least 2. |\n",
         "| `size` | size | `16k` | Bytes at most. From 1k to 1G. |\n",
-        "| `servers` | list of [server](#server), or its `address` alone | *required* | Its servers. From 1 to 3 items. |\n",
+        "| `servers` | list of [server](#server), or its `address` alone | *required* | Its servers. From 1 to 3 "
+        "items. |\n",
         "<a id=\"limits\"></a>\n## limits: `limits`\n",
         "<a id=\"server\"></a>\n## server: `groups.NAME.servers`\n",
         "```yaml\ngroups:\n  app: [10.0.0.1:80]\n```\n",
@@ -193,9 +198,11 @@ static void the_schema_has_every_option(void **state)
 {
     static const char *const expected[] = {
         "\"$schema\":\"https://json-schema.org/draft/2020-12/schema\"",
-        "\"workers\":{\"description\":\"Threads.\",\"default\":\"auto\",\"anyOf\":[{\"type\":\"integer\",\"minimum\":0,\"maximum\":64},{\"const\":\"auto\"}]}",
+        "\"workers\":{\"description\":\"Threads.\",\"default\":\"auto\",\"anyOf\":[{\"type\":\"integer\",\"minimum\":0,"
+        "\"maximum\":64},{\"const\":\"auto\"}]}",
         "{\"const\":\"low\",\"description\":\"Little.\"}",
-        "\"to\":{\"description\":\"Who serves it.\",\"anyOf\":[{\"type\":[\"string\",\"number\",\"boolean\"]},{\"type\":\"null\"}]}",
+        "\"to\":{\"description\":\"Who serves "
+        "it.\",\"anyOf\":[{\"type\":[\"string\",\"number\",\"boolean\"]},{\"type\":\"null\"}]}",
         "{\"const\":\"off\"},{\"const\":false}",
         "\"minItems\":1,\"maxItems\":3",
         "\"required\":[\"address\"]",

@@ -34,7 +34,8 @@ static void assert_span(const char *text, const struct yaml_node *node, const ch
 
 static void nodes_know_where_they_stand(void **state)
 {
-    const char *text = "\xEF\xBB\xBF# comment\r\na: 1\r\nb:\r\n  - x\r\n  - \"q w\"\r\n  - 'it''s'\r\nc: { d: e, f: [1, 2] }\r\ng:\r\nh: |\r\n  t\r\n";
+    const char *text = "\xEF\xBB\xBF# comment\r\na: 1\r\nb:\r\n  - x\r\n  - \"q w\"\r\n  - 'it''s'\r\nc: { d: e, f: "
+                       "[1, 2] }\r\ng:\r\nh: |\r\n  t\r\n";
     struct yaml yaml;
     struct yaml_node *a, *b, *c, *g, *h;
 
@@ -71,7 +72,8 @@ static void null_has_several_spellings(void **state)
 
     yaml_read(&arena, bytes_of_text("[~, null, Null, NULL, '', \"null\", nil]"), &yaml);
     for (struct yaml_node *item = yaml.root->first, *start = item; item; item = item->next)
-        assert_int_equal(yaml_is_null(item), item == start || item == start->next || item == start->next->next || item == start->next->next->next);
+        assert_int_equal(yaml_is_null(item), item == start || item == start->next || item == start->next->next ||
+                                                 item == start->next->next->next);
 }
 
 /* A text that is no YAML, where that is seen (line and column), and what is said. */
@@ -84,7 +86,8 @@ static void assert_broken(const char *text, size_t size, size_t line, size_t col
     assert_null(yaml.root);
     assert_non_null(yaml.problems);
     assert_null(yaml.problems->next);
-    if (!strstr(yaml.problems->text, expected) || yaml.problems->begin != yaml_offset(bytes_of(text, size), line, column))
+    if (!strstr(yaml.problems->text, expected) ||
+        yaml.problems->begin != yaml_offset(bytes_of(text, size), line, column))
         print_error("%s\nat %zu: %s\n", text, yaml.problems->begin, yaml.problems->text);
     assert_non_null(strstr(yaml.problems->text, expected));
     assert_int_equal(yaml.problems->begin, yaml_offset(bytes_of(text, size), line, column));
@@ -101,7 +104,8 @@ static void what_breaks_the_syntax_is_explained(void **state)
         { "a:\n\tc: d\n", 2, 1, "indented with a tab" },
         { "a:\n  *.example.org: {}\n", 2, 3, "what starts with * must stand in quotes: \"*.example.org\"" },
         { "a: [::]:443\n", 1, 4, "an address with [ ] must stand in quotes: \"[::]:443\"" },
-        { "a: \"[::]:1\" # [::]:2\nb: x & [::]:3\nc: [::]:4\n", 3, 4, "an address with [ ] must stand in quotes: \"[::]:4\"" },
+        { "a: \"[::]:1\" # [::]:2\nb: x & [::]:3\nc: [::]:4\n", 3, 4,
+          "an address with [ ] must stand in quotes: \"[::]:4\"" },
         { "l:\n  address:443\n  to: app\n", 2, 3, "is a space missing behind \"address:\"?" },
         { "l:\n  - address:443\n    to: app\n", 2, 5, "is a space missing behind \"address:\"?" },
         { "a: @foo\n", 1, 4, "what starts with @ must stand in quotes: \"@foo\"" },
@@ -122,7 +126,9 @@ static void what_breaks_the_syntax_is_explained(void **state)
         { "a:\xC2\xA0x\n", 1, 3, "an invisible character (U+00A0)" },
         { "a: \x1b[1m\n", 1, 4, "a control character (U+001B)" },
         { "a: \xff\n", 1, 4, "not UTF-8" },
-        { "\xff\xfe" "a", 1, 1, "it looks like UTF-16" },
+        { "\xff\xfe"
+          "a",
+          1, 1, "it looks like UTF-16" },
     };
 
     for (size_t i = 0; i < COUNT_OF(wrong); i++)
@@ -134,7 +140,10 @@ static void odd_characters_are_fine_in_comments_and_inside_of_texts(void **state
 {
     struct yaml yaml;
 
-    yaml_read(&arena, bytes_of_text("# \xE2\x80\x9Cquoted\xE2\x80\x9D and\xC2\xA0spaced\na: it\xE2\x80\x99s \xC3\xBC x\xE2\x80\x9Dx\n"), &yaml);
+    yaml_read(&arena,
+              bytes_of_text(
+                  "# \xE2\x80\x9Cquoted\xE2\x80\x9D and\xC2\xA0spaced\na: it\xE2\x80\x99s \xC3\xBC x\xE2\x80\x9Dx\n"),
+              &yaml);
     assert_null(yaml.problems);
     assert_string_equal((const char *)yaml.root->first->text.at, "it\xE2\x80\x99s \xC3\xBC x\xE2\x80\x9Dx");
 }
@@ -153,14 +162,16 @@ static void a_file_that_is_too_large_is_refused(void **state)
 
 static void lines_and_columns_count_from_one(void **state)
 {
-    struct bytes text = BYTES_LITERAL("a\xC3\xBC" "b\r\nsecond\n");
+    struct bytes text = BYTES_LITERAL("a\xC3\xBC"
+                                      "b\r\nsecond\n");
     size_t number;
 
     assert_int_equal(yaml_offset(text, 1, 1), 0);
     assert_int_equal(yaml_offset(text, 1, 3), 3);
     assert_int_equal(yaml_offset(text, 2, 2), 7);
     assert_int_equal(yaml_offset(text, 9, 9), text.size);
-    assert_true(bytes_equal_text(yaml_line(text, 3, &number), "a\xC3\xBC" "b"));
+    assert_true(bytes_equal_text(yaml_line(text, 3, &number), "a\xC3\xBC"
+                                                              "b"));
     assert_int_equal(number, 1);
     assert_true(bytes_equal_text(yaml_line(text, text.size, &number), "second"));
     assert_int_equal(number, 2);
