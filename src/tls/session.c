@@ -195,9 +195,9 @@ static int code_of(unsigned long error, const struct tls_session *s)
     if (ERR_GET_LIB(error) == ERR_LIB_SSL &&
         (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE || reason == SSL_R_CERTIFICATE_VERIFY_FAILED))
         return -E_CLIENT_CERTIFICATE;
-    if (s->alert_sent && s->alert != ALERT_INTERNAL_ERROR)
-        return -E_TLS;
-    return -E_CRYPTO;
+    if (s->alert_sent ? s->alert == ALERT_INTERNAL_ERROR : ERR_GET_LIB(error) != ERR_LIB_SSL)
+        return -E_CRYPTO;
+    return -E_TLS; /* also where the library sends no alert: a record of another version, say */
 }
 
 /* Empties the thread's error queue. The TLS library's first word tells the cause; below it lie the primitives'. */

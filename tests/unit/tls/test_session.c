@@ -349,6 +349,26 @@ static void a_flight_longer_than_the_room_goes_out_in_parts(void **state)
     tls_context_unref(server);
 }
 
+static void a_record_of_another_version_is_the_clients_fault(void **state)
+{
+    struct tls_context *server = plain_context();
+    SSL_CTX *client = client_context(TLS1_2_VERSION, TLS1_2_VERSION);
+    struct tls_failure f;
+    struct pair p;
+
+    pair_open(&p, server, client, "host");
+    (void)SSL_do_handshake(p.client);
+    pair_collect(&p);
+    assert_int_equal(buffer_append(p.pool, &p.to_server, BYTES_LITERAL("\x16\1\3\0\1x")), 0);
+    struct bytes in = buffer_content(&p.to_server);
+    assert_int_equal(tls_session_handshake(p.server, &in, &p.to_client), -E_TLS);
+    tls_session_failure(p.server, &f);
+    assert_string_equal(f.reason, "wrong version number");
+    pair_end(&p);
+    SSL_CTX_free(client);
+    tls_context_unref(server);
+}
+
 /* ---- ALPN ---- */
 
 static void alpn_is_ours_by_preference_or_fatal_or_absent(void **state)
@@ -751,6 +771,7 @@ int main(void)
         TEST(an_alert_before_the_hello_is_out_of_place),
         TEST(a_client_that_refuses_the_certificate_is_named_as_the_cause),
         TEST(a_client_that_goes_away_in_the_handshake_is_named_as_the_cause),
+        TEST(a_record_of_another_version_is_the_clients_fault),
         TEST(can_be_dropped_in_the_middle),
         TEST(a_flight_longer_than_the_room_goes_out_in_parts),
         TEST(alpn_is_ours_by_preference_or_fatal_or_absent),
