@@ -89,6 +89,22 @@ static void texts_are_copied_and_terminated(void **state)
     arena_reset(&a);
 }
 
+static void parts_are_joined_or_refused(void **state)
+{
+    struct bytes parts[] = { BYTES_LITERAL("ab"), BYTES_NONE, BYTES_LITERAL("c") };
+    struct bytes huge[] = { BYTES_LITERAL("ab"), bytes_of("", SIZE_MAX) };
+    struct arena a;
+
+    arena_init(&a, NULL, 64);
+    assert_true(bytes_equal_text(arena_join(&a, parts, 3), "abc"));
+    assert_non_null(arena_join(&a, parts, 0).at);
+    assert_null(arena_join(&a, huge, 2).at);
+    while (arena_alloc(&a, 1))
+        ;
+    assert_null(arena_join(&a, parts, 3).at);
+    arena_reset(&a);
+}
+
 static void blocks_wait_in_the_cache(void **state)
 {
     struct arena_cache cache = { NULL, 0 };
@@ -142,6 +158,7 @@ int main(void)
         cmocka_unit_test(zeroed_memory_is_zero),
         cmocka_unit_test(the_limit_holds),
         cmocka_unit_test(texts_are_copied_and_terminated),
+        cmocka_unit_test(parts_are_joined_or_refused),
         cmocka_unit_test(blocks_wait_in_the_cache),
         cmocka_unit_test(a_slab_gives_back_what_was_put_zeroed),
     };

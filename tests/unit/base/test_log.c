@@ -58,6 +58,20 @@ static void a_line_has_time_level_and_text(void **state)
     assert_string_equal(logged() + 24, " error worker: x\n");
 }
 
+static void a_line_for_syslog_has_priority_and_program(void **state)
+{
+    const char *line;
+
+    log_set_syslog(true);
+    log_error("x");
+    log_set_syslog(false);
+    line = logged();
+    assert_memory_equal(line, "<27>", 4); /* daemon.err */
+    assert_non_null(strstr(line, " unlade["));
+    assert_non_null(strstr(line, "]: error"));
+    assert_non_null(strstr(line, "x"));
+}
+
 static void less_important_lines_are_not_made(void **state)
 {
     log_set_level(LOG_WARNING);
@@ -170,6 +184,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_line_has_time_level_and_text, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_line_for_syslog_has_priority_and_program, set_up, tear_down),
         cmocka_unit_test_setup_teardown(less_important_lines_are_not_made, set_up, tear_down),
         cmocka_unit_test_setup_teardown(control_bytes_cannot_forge_lines, set_up, tear_down),
         cmocka_unit_test_setup_teardown(long_lines_are_cut_whole, set_up, tear_down),
