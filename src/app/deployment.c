@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "proxy/snapshot.h"
+#include "tls/memory.h"
 
 /* ---- checks of the process's own options ---- */
 
@@ -158,11 +159,13 @@ int deployment_make(const struct loader_source *source, FILE *complaints, struct
     r = loader_read(source, &loaded, ret_why);
     if (r < 0)
         return r;
+    tls_memory_wipe_freed(true);
     s = verify(&loaded, complaints);
     if (!s) {
         size_t errors = config_error_count(loaded.config);
         snprintf(ret_why, DEPLOYMENT_WHY, "%zu error%s in %s", errors, errors == 1 ? "" : "s", source->path);
         loaded_free(&loaded);
+        tls_memory_wipe_freed(false);
         return -E_CONFIG;
     }
     d = calloc(1, sizeof *d);
@@ -176,6 +179,7 @@ int deployment_make(const struct loader_source *source, FILE *complaints, struct
         snprintf(ret_why, DEPLOYMENT_WHY, "no memory file for the configuration: %s", strerror(errno));
     snapshot_unref(s); /* and the config with it */
     bundle_free(loaded.bundle);
+    tls_memory_wipe_freed(false);
     malloc_trim(0);
     if (!r)
         r = deployment_open_logs(d, ret_why);

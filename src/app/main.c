@@ -6,6 +6,7 @@
 
 #include "app/command.h"
 #include "app/version.h"
+#include "tls/memory.h"
 
 /* Whoever started us may have closed them; a log must not end up in what is opened in their place. */
 static void open_standard_streams(void)
@@ -65,6 +66,7 @@ int main(int argc, char **argv)
 {
     const struct command *c;
 
+    tls_memory_init();
     open_standard_streams();
     if (argc < 2) {
         print_overview(stderr);
