@@ -8,6 +8,7 @@ HelloClient speaks TLS through memory, so that a test decides how the bytes are 
 import socket
 import ssl
 import struct
+import subprocess
 from dataclasses import dataclass, field
 
 from support.waiting import LONG
@@ -311,3 +312,12 @@ def read_alert(sock):
         return None
     assert data[0] == 21, f"not an alert: {data!r}"
     return data[5], data[6]
+
+
+def curl(port, pki, path, *arguments, name="a.test", scheme="https", seconds=LONG):
+    """Runs curl for a path of `name` on 127.0.0.1:port: a subprocess.CompletedProcess with text."""
+    command = ["curl", "--silent", "--show-error", "--noproxy", "*", "--resolve", f"{name}:{port}:127.0.0.1",
+               "--max-time", str(seconds)]
+    command += ["--cacert", pki.ca_file] if scheme == "https" else []
+    return subprocess.run([*command, *map(str, arguments), f"{scheme}://{name}:{port}{path}"], capture_output=True, text=True,
+                          errors="replace", stdin=subprocess.DEVNULL, timeout=seconds + 10, check=False)

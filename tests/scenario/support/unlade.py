@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 
 import yaml
 
@@ -26,7 +27,7 @@ SANITIZER_OPTIONS = {
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
 }
 _REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|Sanitizer:DEADLYSIGNAL")
-_CRASH = re.compile(r"worker.*(signal \d+|crash)|assert(ion)?\b.*fail|\bpanic\b", re.IGNORECASE)
+_CRASH = re.compile(r"the worker (ended with|cannot)|assert(ion)?\b.*fail|unlade: bug at", re.IGNORECASE)
 
 
 def binary():
@@ -109,7 +110,7 @@ class Unlade:
         self.config = config
         if isinstance(config, dict):
             config = json.loads(json.dumps(config))
-            config.setdefault("log", {"access": {"to": self.access_log, "format": "json"}, "events": {"level": "debug"}})
+            config.setdefault("log", {"access": {"to": self.access_log, "format": "json"}})
             self._addresses = []
             for listener in config.get("listeners", {}).values():
                 several = listener["address"]
@@ -125,9 +126,10 @@ class Unlade:
     def start(self, wait=True):
         os.chmod(self.directory, 0o755)
         notify_path = os.path.join(self.directory, "notify")
-        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(notify_path)
         os.chmod(notify_path, 0o777)
+        threading.Thread(target=self._take_notifications, args=(self._notify,), daemon=True).start()
         with open(self.stderr_file, "ab") as err, open(self.stdout_file, "ab") as out:
             self.process = subprocess.Popen([*self.wrapper, self.program, *map(str, self.arguments)], stdin=subprocess.DEVNULL,
                                             stdout=out, stderr=err, start_new_session=True, pass_fds=self.pass_fds,
@@ -145,11 +147,12 @@ class Unlade:
 
     def notifications(self):
         """Everything that was sent to the service manager so far."""
-        while True:
-            try:
-                self.notified.append(self._notify.recv(4096).decode())
-            except BlockingIOError:
-                return self.notified
+        return list(self.notified)
+
+    def _take_notifications(self, notify):
+        """Read at once, as a service manager does: a sender waits where the queue is full."""
+        while text := notify.recv(4096):
+            self.notified.append(text.decode())
 
     def signal(self, number):
         self.process.send_signal(number)
@@ -193,7 +196,7 @@ class Unlade:
         if process.poll() is None:
             process.kill()
         process.wait()
-        self._notify.close()
+        self._notify.shutdown(socket.SHUT_RDWR)
         if self.expected_status is not None and process.returncode != self.expected_status:
             complaints.append(f"ended with status {process.returncode}")
         complaints += self.findings()
