@@ -111,15 +111,13 @@ static const char *reason(void)
 static void add_file(struct loader *l, enum bundle_kind kind, const char *name, const char *pattern, const void *field,
                      bool must_exist)
 {
-    char *path = name[0] == '/' ? strdup(name) : NULL;
     struct bytes content;
     unsigned mode;
+    char *path;
 
     if (bundle_find(l->bundle, kind, bytes_of_text(name)))
         return;
-    if (!path && asprintf(&path, "%s%s", l->folder, name) < 0)
-        path = NULL;
-    CHECK(path);
+    CHECK(asprintf(&path, "%s%s", name[0] == '/' ? "" : l->folder, name) >= 0);
     if (loader_read_file(path, FILE_MOST, &content, &mode) < 0) {
         if (must_exist || errno != ENOENT)
             config_complain(l->config, COMPLAINT_ERROR, field, "%s cannot be read: %s", path, reason());
@@ -177,12 +175,12 @@ static void add_files(struct loader *l)
 
     for (size_t i = 0; i < count; i++) {
         const struct option_file *file = files[i].file;
-        if (files[i].is_glob && strpbrk(file->path, "*?[") && !bundle_find(l->bundle, BUNDLE_FILE, bytes_of_text(file->path))) {
+        if (files[i].is_glob && !bundle_find(l->bundle, BUNDLE_FILE, bytes_of_text(file->path))) {
             add_matches(l, file);
             continue;
         }
         add_file(l, BUNDLE_FILE, file->path, NULL, file, true);
-        if (files[i].is_glob)
+        if (files[i].is_files)
             add_key_beside(l, file->path, BUNDLE_FILE, file);
     }
 }

@@ -57,7 +57,8 @@ const char *config_where(struct config *c, const void *field);
  * with *, ? or [ in it; one without is a path that must exist. */
 struct config_file {
     const struct option_file *file;
-    bool is_glob;
+    bool is_glob;  /* OPTION_FILES with a pattern */
+    bool is_files; /* OPTION_FILES: a key may stand beside what it names */
 };
 size_t config_files(const struct config *c, const struct config_file **ret_files);
 

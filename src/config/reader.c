@@ -24,7 +24,7 @@ static void remember(struct config *c, const struct context *x, const struct opt
 
 static void add_file(struct config *c, const struct option *row, const struct option_file *file, size_t offset)
 {
-    bool is_glob = row->type == OPTION_FILES && strpbrk(file->path, "*?[");
+    bool is_files = row->type == OPTION_FILES, is_glob = is_files && strpbrk(file->path, "*?[");
 
     if (c->file_count == c->file_room) {
         size_t room = c->file_room ? 2 * c->file_room : 16;
@@ -44,7 +44,7 @@ static void add_file(struct config *c, const struct option *row, const struct op
         c->files[i] = c->files[i - 1];
         c->file_offsets[i] = c->file_offsets[i - 1];
     }
-    c->files[i] = (struct config_file){ file, is_glob };
+    c->files[i] = (struct config_file){ file, is_glob, is_files };
     c->file_offsets[i] = offset;
 }
 
