@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@ void notify_init(void)
 
 static void notify(const char *text)
 {
+    const struct timeval patience = { .tv_sec = 1 };
     int fd;
 
     if (!target.size)
@@ -31,6 +33,8 @@ static void notify(const char *text)
     fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return;
+    /* A service manager that does not read must not keep us from looking after the worker. */
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     sendto(fd, text, strlen(text), MSG_NOSIGNAL, &target.any, target.size);
     close(fd);
 }

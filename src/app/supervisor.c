@@ -368,7 +368,10 @@ static void take_message(struct supervisor *s)
     if (channel_receive(s->channel, &m, fds, &fd_count) < 0)
         return; /* the worker's end is near, and SIGCHLD tells */
     CHECK(fd_count == 0);
-    if (m.kind == CHANNEL_BUILT && s->offer == OFFER_BUILDING) {
+    if (m.kind == CHANNEL_BUILT && s->is_stopping) {
+        abandon_next(s); /* the worker has closed its sockets: nothing can be published any more */
+        s->offer = OFFER_NONE;
+    } else if (m.kind == CHANNEL_BUILT && s->offer == OFFER_BUILDING) {
         commit(s);
     } else if (m.kind == CHANNEL_READY && s->offer == OFFER_PUBLISHED) {
         worker_ready(s);
