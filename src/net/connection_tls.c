@@ -282,8 +282,13 @@ static int tls_receive(struct connection *c)
     }
     if (!c->readable)
         return -E_AGAIN;
-    n = read_more(t);
-    return n < 0 ? n : advance(t);
+    do { /* to the end: no event tells of what the socket still holds, be it only the peer's end */
+        n = read_more(t);
+        if (n < 0)
+            return n;
+        n = advance(t);
+    } while (n == -E_AGAIN && c->readable);
+    return n;
 }
 
 static void tls_settle(struct connection *c)
