@@ -165,7 +165,7 @@ static void fail_server(struct exchange *x, int error)
     if (again) {
         int failed;
         x->request_head_sent = x->request_ended = x->request_unwanted = false;
-        x->fresh_only = reused;
+        x->fresh_only = reused || (wrote && x->upstream->server_count == 1); /* there is no other server to turn to */
         failed = find_server(x);
         if (!failed) {
             loop_defer(loop_of(x), &x->again);
@@ -452,8 +452,12 @@ static int take_response_head(struct exchange *x)
 
 static int pass_response_head(struct exchange *x)
 {
-    int error = x->client->ops->send_head(x->client, &x->response);
+    int error;
 
+    /* The answer may end before the request does, and then the connection does too: the client is told in time. */
+    x->must_close |= !x->client_ended;
+    x->response.persistent &= !x->must_close;
+    error = x->client->ops->send_head(x->client, &x->response);
     x->client_blocks = error == -E_AGAIN;
     if (error == 0) {
         x->response_head_sent = true;
