@@ -149,7 +149,7 @@ static int keep_bundle(struct deployment *d, const struct bundle *bundle)
 int deployment_make(const struct loader_source *source, FILE *complaints, struct deployment **ret_deployment,
                     char ret_why[DEPLOYMENT_WHY])
 {
-    static unsigned generation;
+    static unsigned generations;
     struct deployment *d;
     struct loaded loaded;
     struct snapshot *s;
@@ -170,7 +170,8 @@ int deployment_make(const struct loader_source *source, FILE *complaints, struct
     }
     d = calloc(1, sizeof *d);
     CHECK(d);
-    *d = (struct deployment){ .generation = ++generation, .memfd = -1, .access.fd = -1, .events.fd = -1 };
+    generations++;
+    *d = (struct deployment){ .generation = generations, .memfd = -1, .access.fd = -1, .events.fd = -1 };
     keep_options(d, config_root(loaded.config));
     keep_addresses(d, s);
     d->warnings = (unsigned)config_warning_count(loaded.config);

@@ -159,9 +159,10 @@ struct snapshot *snapshot_build(struct config *config, const struct site_options
 struct tls_context *snapshot_context(const struct snapshot_host *host, const struct snapshot_listener *listener,
                                      const struct certificate *certificate)
 {
-    for (size_t i = 0; i < listener->certificate_count; i++)
-        if (listener->certificates[i] == certificate)
-            return host->contexts[i];
-    CHECK(!"a certificate of this listener");
-    return NULL;
+    size_t i = 0;
+
+    while (i < listener->certificate_count && listener->certificates[i] != certificate)
+        i++;
+    CHECK(i < listener->certificate_count);
+    return host->contexts[i];
 }
