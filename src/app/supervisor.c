@@ -190,7 +190,8 @@ static void worker_ended(struct supervisor *s, int status)
         if (s->is_killed || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
             return;
         log_error("the worker ended with %s while it stopped", exit_text(status, text));
-        s->status = 1;
+        if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) /* that is no fault of its own, and may be older than the stop */
+            s->status = 1;
         return;
     }
     if (!s->was_ready) {
@@ -420,6 +421,7 @@ static void take_signal(struct supervisor *s)
         switch (info.ssi_signo) {
         case SIGTERM:
         case SIGINT:
+            reap(s); /* a worker that ended before needs no telling */
             stop(s, info.ssi_signo);
             break;
         case SIGHUP:
