@@ -49,6 +49,8 @@ int connection_read_socket(struct connection *c, struct buffer *into)
         c->readable = false;
         return errno == EAGAIN ? -E_AGAIN : -E_RESET;
     }
+    if (n == 0 && c->was_reset)
+        return -E_RESET;
     if ((size_t)n < room)
         c->readable = c->peer_ended && n > 0;
     buffer_commit(into, (size_t)n);
@@ -77,8 +79,10 @@ static ssize_t write_socket(struct connection *c, struct bytes data)
         n = sendmsg(c->watch.fd, &message, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     if (n < 0) {
-        if (errno != EAGAIN && errno != ENOTCONN)
+        if (errno != EAGAIN && errno != ENOTCONN) {
+            c->was_reset |= errno == ECONNRESET;
             return -E_RESET;
+        }
         c->writable = false;
         return 0;
     }
@@ -172,6 +176,25 @@ void connection_close(struct connection *c, bool reset)
     loop_retire(c->net->loop, &c->retired, release);
 }
 
+int connection_discard(struct connection *c)
+{
+    int n;
+
+    buffer_drop(c->net->pool, &c->in);
+    if (!c->readable)
+        return -E_AGAIN;
+    n = buffer_reserve(c->net->pool, &c->in);
+    if (n == 0)
+        n = connection_read_socket(c, &c->in);
+    buffer_drop(c->net->pool, &c->in);
+    return n;
+}
+
+bool connection_has_more(const struct connection *c)
+{
+    return c->readable || buffer_used(&c->in) || c->ops->holds(c);
+}
+
 /* Plain connections: received into `in`, sent from the owner's memory. */
 
 static int plain_receive(struct connection *c)
@@ -217,13 +240,19 @@ static int plain_seal(struct connection *c)
     return 0;
 }
 
+static bool plain_holds(const struct connection *c)
+{
+    (void)c;
+    return false;
+}
+
 static void plain_nothing(struct connection *c)
 {
     (void)c;
 }
 
 static const struct connection_ops plain_ops = {
-    plain_receive, plain_room, plain_send, plain_seal, plain_nothing, plain_nothing,
+    plain_receive, plain_holds, plain_room, plain_send, plain_seal, plain_nothing, plain_nothing,
 };
 
 struct connection *connection_new(struct net *net, int fd)

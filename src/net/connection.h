@@ -22,6 +22,7 @@ struct connection;
 
 struct connection_ops {
     int (*receive)(struct connection *c);
+    bool (*holds)(const struct connection *c); /* received bytes that receive has not given out */
     size_t (*room)(const struct connection *c);
     ssize_t (*send)(struct connection *c, struct bytes data);
     int (*seal)(struct connection *c);   /* brings what was staged, and the end, to out; 0 or an error */
@@ -43,6 +44,7 @@ struct connection {
     bool writable;      /* the socket may take more */
     bool peer_ended;    /* the kernel said so: the next short read is not the last */
     bool hung_up;       /* reset, or both directions have ended */
+    bool was_reset;     /* a write was told so; the kernel says it once, and then ends reading as if in order */
     bool finish_asked;  /* connection_finish() was called */
     bool finish_sealed; /* its close_notify is in out (TLS) */
     bool finished;      /* and everything has left, FIN included */
@@ -70,6 +72,11 @@ int connection_alert(const struct connection *c);
  * order (FIN, or close_notify), -E_AGAIN (nothing there, or the handshake goes on, or c->in is full), -E_RESET,
  * -E_TRUNCATED (TLS without close_notify), or the handshake's errors. An error is final for this direction. */
 int connection_receive(struct connection *c) MUST_USE;
+/* Whether there may be something to receive or to consume without an event: ask before waiting for one. */
+bool connection_has_more(const struct connection *c);
+/* Reads what came once more and drops it unseen, and what waited in `in`: for a connection that nobody listens to any
+ * more. Returns the socket's bytes (> 0), 0 when the peer has ended its direction, -E_AGAIN, -E_RESET, -E_MEMORY. */
+int connection_discard(struct connection *c) MUST_USE;
 /* Bytes that connection_send will certainly take whole now. */
 size_t connection_room(const struct connection *c);
 /* Takes from data what it can; all of it when data.size <= connection_room(). Returns the bytes taken (0: wait for

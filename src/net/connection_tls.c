@@ -121,6 +121,8 @@ static int tls_seal(struct connection *c)
         buffer_drop(c->net->pool, &t->staged);
         return 0;
     }
+    if (BUFFER_LARGE - buffer_used(&c->out) < tls_sealed_size(buffer_used(&t->staged)))
+        return 0; /* the session's own records took the room meanwhile: when some of out has left */
     error = seal_staged(t);
     if (error || !c->finish_asked || c->finish_sealed)
         return error;
@@ -291,6 +293,13 @@ static int tls_receive(struct connection *c)
     return n;
 }
 
+static bool tls_holds(const struct connection *c)
+{
+    const struct tls_connection *t = tls_of(c);
+
+    return t->state == TLS_OPEN && !t->drained && (buffer_used(&t->cipher) || tls_session_has_more(t->session));
+}
+
 static void tls_settle(struct connection *c)
 {
     buffer_settle(c->net->pool, &tls_of(c)->cipher);
@@ -306,7 +315,7 @@ static void tls_release(struct connection *c)
     buffer_drop(c->net->pool, &t->staged);
 }
 
-static const struct connection_ops tls_ops = { tls_receive, tls_room, tls_send, tls_seal, tls_settle, tls_release };
+static const struct connection_ops tls_ops = { tls_receive, tls_holds, tls_room, tls_send, tls_seal, tls_settle, tls_release };
 
 struct connection *connection_new_tls_server(struct net *net, int fd, const struct tls_server_hooks *hooks)
 {

@@ -113,7 +113,8 @@ static int use_backend(struct exchange *x, struct backend *backend)
 
     while (!x->fresh_only && (client = backend_take_idle(backend)) != NULL) {
         /* What cannot be sent twice is not sent into a connection that may be closed already. */
-        if (method_is_idempotent(x->request.method) || socket_is_quiet(client->wire.connection->watch.fd))
+        if ((method_is_idempotent(x->request.method) && x->request.body == BODY_NONE) ||
+            socket_is_quiet(client->wire.connection->watch.fd))
             break;
         h1_client_close(client);
     }
@@ -491,8 +492,6 @@ static int pass_response_body(struct exchange *x)
             return n;
         }
         sent = client->ops->send(client, data);
-        if (sent == 0 && client->ops->flush(client) == 0) /* what filled the room has left: go on */
-            sent = client->ops->send(client, data);
         x->client_blocks = sent == 0;
         if (sent == 0)
             return -E_AGAIN;
@@ -565,18 +564,24 @@ static void arm_server_timer(struct exchange *x)
     x->server_phase = (uint8_t)phase;
 }
 
+/* What moved between the client and us: who uploads may be waited for in one turn and block us in the next. */
 static uint64_t window_count(const struct exchange *x)
 {
     const struct connection *c = x->session->connection;
-    return x->client_blocks ? c->wire_out : c->wire_in;
+    return c->wire_in + c->wire_out;
 }
 
+/* The window is a time in which the client alone held things up: it ends when that does. */
 static void arm_client_timer(struct exchange *x)
 {
     const struct listener_timeouts *limits = &x->session->listener->options->timeouts;
     struct loop *loop = loop_of(x);
 
-    if (!limits->body_rate || !(x->client_waited_for || x->client_blocks) || timer_is_set(&x->client_timer))
+    if (!x->client_waited_for && !x->client_blocks) {
+        loop_timer_stop(loop, &x->client_timer);
+        return;
+    }
+    if (!limits->body_rate || timer_is_set(&x->client_timer))
         return;
     x->window_bytes = window_count(x);
     loop_timer_set(loop, &x->client_timer, loop_now(loop) + limits->window_ns);
@@ -586,12 +591,9 @@ static void on_client_timer(struct timer *t)
 {
     struct exchange *x = CONTAINER_OF(t, struct exchange, client_timer);
     const struct listener_timeouts *limits = &x->session->listener->options->timeouts;
-    uint64_t count = window_count(x);
     double needed = (double)limits->body_rate * ((double)limits->window_ns / 1e9);
 
-    if (!x->client_waited_for && !x->client_blocks)
-        return;
-    if (count >= x->window_bytes && (double)(count - x->window_bytes) >= needed) {
+    if ((double)(window_count(x) - x->window_bytes) >= needed) {
         arm_client_timer(x);
         return;
     }

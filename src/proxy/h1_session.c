@@ -33,6 +33,7 @@ struct h1_session {
     bool served;          /* a request */
     uint64_t head_began_ns;
     uint64_t linger_bytes; /* dropped so far */
+    uint64_t window_bytes; /* while the last bytes leave: the connection's count when the window began */
 };
 
 static void read_request(struct h1_session *h);
@@ -93,6 +94,7 @@ static void enter(struct h1_session *h, enum phase phase, uint64_t limit_ns)
     struct loop *loop = h->base.home->net->loop;
 
     h->phase = (uint8_t)phase;
+    loop_defer_cancel(&h->again); /* what was to be read in another phase is no request in this one */
     if (limit_ns)
         loop_timer_set(loop, &h->timer, loop_now(loop) + limit_ns);
     else
@@ -116,25 +118,35 @@ static void close_session(struct h1_session *h, bool reset)
     home->on_closed(home);
 }
 
-/* Reads and drops what still comes, so that a reset does not overtake our last bytes (RFC 9112 9.6). */
+/* Brings our last bytes on their way, then reads and drops what still comes until the peer ends too, or for a while, so
+ * that a reset does not overtake them (RFC 9112 9.6). */
 static void linger(struct h1_session *h)
 {
     struct connection *c = h->base.connection;
+    bool had_finished = c->finished;
     int error = connection_flush(c), n = -E_AGAIN;
 
     if (error && error != -E_AGAIN) {
         close_session(h, true);
         return;
     }
-    while (h->linger_bytes < LINGER_BYTES_MOST) {
-        n = connection_receive(c);
-        h->linger_bytes += buffer_used(&c->in);
-        buffer_drop(c->net->pool, &c->in);
-        if (n <= 0)
-            break;
-    }
-    if ((n == 0 && c->finished) || (n < 0 && n != -E_AGAIN) || h->linger_bytes >= LINGER_BYTES_MOST)
-        close_session(h, n == -E_RESET);
+    if (c->finished && !had_finished)
+        enter(h, PHASE_LINGER, LINGER_SECONDS * NS_PER_S);
+    while (h->linger_bytes < LINGER_BYTES_MOST && (n = connection_discard(c)) > 0)
+        h->linger_bytes += (unsigned)n;
+    if ((n < 0 && n != -E_AGAIN) || (c->finished && (n == 0 || h->linger_bytes >= LINGER_BYTES_MOST)))
+        close_session(h, !c->finished);
+    else
+        connection_settle(c);
+}
+
+/* A client that takes its last bytes slowly is waited for as in an exchange: as long as it keeps to the least rate. */
+static void enter_linger(struct h1_session *h)
+{
+    const struct connection *c = h->base.connection;
+
+    h->window_bytes = c->wire_out;
+    enter(h, PHASE_LINGER, c->finished ? LINGER_SECONDS * NS_PER_S : h->base.listener->options->timeouts.window_ns);
 }
 
 /* Ends our direction in order; the connection closes when the peer has, or soon. */
@@ -150,15 +162,36 @@ static void finish_session(struct h1_session *h, bool unread)
     } else if (c->finished && !unread && !c->readable && buffer_used(&c->in) == 0) {
         close_session(h, false);
     } else {
-        enter(h, PHASE_LINGER, LINGER_SECONDS * NS_PER_S);
+        enter_linger(h);
         linger(h);
     }
+}
+
+static void on_linger_timer(struct h1_session *h)
+{
+    const struct listener_timeouts *limits = &h->base.listener->options->timeouts;
+    const struct connection *c = h->base.connection;
+    double needed = (double)limits->body_rate * ((double)limits->window_ns / 1e9);
+
+    if (c->finished || (double)(c->wire_out - h->window_bytes) < needed)
+        close_session(h, !c->finished);
+    else
+        enter_linger(h);
+}
+
+/* The next request may be here already, pipelined: it has its turn after others had theirs. */
+static void wait_for_request(struct h1_session *h, uint64_t limit_ns)
+{
+    enter(h, PHASE_IDLE, limit_ns);
+    if (connection_has_more(h->base.connection))
+        loop_defer(h->base.home->net->loop, &h->again);
+    else
+        connection_settle(h->base.connection);
 }
 
 static void on_done(void *owner, enum exchange_end end)
 {
     struct h1_session *h = owner;
-    struct connection *c = h->base.connection;
 
     h->exchange = NULL;
     if (end == EXCHANGE_BROKEN) {
@@ -169,11 +202,7 @@ static void on_done(void *owner, enum exchange_end end)
         finish_session(h, end == EXCHANGE_UNREAD);
         return;
     }
-    enter(h, PHASE_IDLE, h->base.listener->options->timeouts.idle_ns);
-    if (buffer_used(&c->in) || c->readable)
-        loop_defer(h->base.home->net->loop, &h->again);
-    else
-        connection_settle(c);
+    wait_for_request(h, h->base.listener->options->timeouts.idle_ns);
 }
 
 static const struct exchange_owner exchange_owner = { on_done };
@@ -239,15 +268,19 @@ static void log_failed_handshake(struct h1_session *h, int error)
 /* The connection ended or failed outside an exchange. */
 static void connection_ended(struct h1_session *h, int error)
 {
+    bool gone = error == 0 || error == -E_TRUNCATED || error == -E_RESET;
+
     if (h->base.listener->tls && !h->base.secure) {
-        if (error && error != -E_TRUNCATED && error != -E_RESET)
-            log_failed_handshake(h, error);
-        else if (connection_tls(h->base.connection)) /* it had sent a ClientHello */
+        if (!gone || connection_tls(h->base.connection)) /* it had sent a ClientHello at least */
             log_failed_handshake(h, error ? error : -E_CLOSED);
-        close_session(h, false);
+        if (gone)
+            close_session(h, false);
+        else
+            finish_session(h, true); /* the alert is to arrive */
         return;
     }
-    if (error == 0)
+    /* Who ends TLS without saying so between two requests may still read the answer to the last one. */
+    if (error == 0 || (error == -E_TRUNCATED && h->phase == PHASE_IDLE))
         finish_session(h, false);
     else
         close_session(h, false);
@@ -332,7 +365,7 @@ static void on_timer(struct timer *t)
             close_session(h, true);
         break;
     case PHASE_LINGER:
-        close_session(h, false);
+        on_linger_timer(h);
         break;
     case PHASE_EXCHANGE:
         break;
@@ -446,10 +479,10 @@ void session_drain(struct session *s)
 {
     struct h1_session *h = of_session(s);
 
-    if (h->phase == PHASE_IDLE && h->served)
+    if (h->phase == PHASE_IDLE && h->served && !connection_has_more(s->connection))
         finish_session(h, false);
     else if (h->phase == PHASE_IDLE)
-        enter(h, PHASE_IDLE, DRAIN_GRACE_SECONDS * NS_PER_S);
+        wait_for_request(h, DRAIN_GRACE_SECONDS * NS_PER_S);
     else if (h->phase == PHASE_EXCHANGE)
         h->exchange->must_close = true;
 }

@@ -212,7 +212,7 @@ static void on_publication(struct mail *m)
     use_sockets(s, p->snapshot, p->sockets, p->count);
     site_unref(s->site);
     s->site = site;
-    if (!s->paused)
+    if (!s->paused && !s->home.draining)
         watch_all(s);
     snapshot_unref(p->snapshot);
     if (p->done)

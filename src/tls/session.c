@@ -321,6 +321,11 @@ int tls_session_open(struct tls_session *s, struct bytes *in, uint8_t *plain, si
     return total ? (int)total : error;
 }
 
+bool tls_session_has_more(const struct tls_session *s)
+{
+    return s->ended || s->peer_closed || SSL_pending(s->ssl) > 0;
+}
+
 int tls_session_seal(struct tls_session *s, struct bytes plain, struct buffer *out)
 {
     size_t written = 0;

@@ -61,6 +61,8 @@ int tls_session_handshake(struct tls_session *s, struct bytes *in, struct buffer
  * -E_AGAIN, -E_TLS_ALERT (a fatal alert), -E_TLS (a record that cannot be opened, a renegotiation; the alert is in
  * out), -E_TRUNCATED never (the caller sees the socket's end). May append to out (KeyUpdate's answer, alerts). */
 int tls_session_open(struct tls_session *s, struct bytes *in, uint8_t *plain, size_t room, struct buffer *out) MUST_USE;
+/* Whether tls_session_open has something to say without further bytes: plaintext, or the end. */
+bool tls_session_has_more(const struct tls_session *s);
 /* Seals all of plain (up to TLS_SEAL_MOST bytes a call; none: nothing is written) as records of TLS_RECORD_PLAIN bytes
  * into out, which must have tls_sealed_size(plain.size) bytes of room. A KeyUpdate that is due goes before them. Not
  * after tls_session_finish. Returns 0 or -E_CRYPTO. */

@@ -177,6 +177,12 @@ void h1_client_release(struct h1_client *c, uint64_t pool_most, uint64_t pool_id
         h1_client_close(c);
         return;
     }
+    /* The last read filled its buffer: what may lie behind it would be taken for the next request's answer. */
+    if (connection->readable && !socket_is_quiet(connection->watch.fd)) {
+        h1_client_close(c);
+        return;
+    }
+    connection->readable = false;
     c->on_event = NULL;
     c->user = NULL;
     c->arena = NULL;

@@ -63,21 +63,35 @@ void h1_wire_took(struct h1_wire *w, size_t n)
     buffer_consume(&w->connection->in, n);
 }
 
+/* Sends all of it or nothing. What was collected is brought on its way where it leaves too little room: if there is
+ * none even then, the socket is full, and an event will follow. */
+static int send_whole(struct h1_wire *w, struct bytes data)
+{
+    struct connection *c = w->connection;
+    ssize_t sent;
+
+    if (data.size > connection_room(c)) {
+        int error = connection_flush(c);
+        if (error && error != -E_AGAIN)
+            return error;
+    }
+    if (data.size > connection_room(c))
+        return connection_is_flushed(c) ? -E_HEAD_TOO_LARGE : -E_AGAIN;
+    sent = connection_send(c, data);
+    CHECK(sent < 0 || (size_t)sent == data.size);
+    return sent < 0 ? (int)sent : 0;
+}
+
 int h1_wire_send_head(struct h1_wire *w, const struct message *m, enum http_version to)
 {
     static _Thread_local uint8_t head[BUFFER_LARGE];
-    size_t room = connection_room(w->connection);
-    int n = to ? h1_write_response(m, to, head, sizeof head) : h1_write_request(m, head, sizeof head);
-    ssize_t sent;
+    int n = to ? h1_write_response(m, to, head, sizeof head) : h1_write_request(m, head, sizeof head), error;
 
     if (n < 0)
         return -E_HEAD_TOO_LARGE;
-    if ((size_t)n > room)
-        return connection_is_flushed(w->connection) ? -E_HEAD_TOO_LARGE : -E_AGAIN;
-    sent = connection_send(w->connection, bytes_of(head, (size_t)n));
-    if (sent < 0)
-        return (int)sent;
-    CHECK(sent == n);
+    error = send_whole(w, bytes_of(head, (size_t)n));
+    if (error)
+        return error;
     w->chunked_out = m->body == BODY_STREAMED;
     w->out_left = m->body == BODY_LENGTH ? m->length : m->body == BODY_NONE ? 0 : UINT64_MAX;
     w->out_ended = false;
@@ -102,13 +116,24 @@ static ssize_t send_chunk(struct h1_wire *w, struct bytes data)
     return sent < 0 ? sent : (ssize_t)data.size;
 }
 
+static ssize_t send_some(struct h1_wire *w, struct bytes data)
+{
+    return w->chunked_out ? send_chunk(w, data) : connection_send(w->connection, data);
+}
+
 ssize_t h1_wire_send(struct h1_wire *w, struct bytes data)
 {
     ssize_t sent;
 
     if (data.size > w->out_left)
         return -E_INTERNAL; /* the other side's codec lets through no more than was announced */
-    sent = w->chunked_out ? send_chunk(w, data) : connection_send(w->connection, data);
+    sent = send_some(w, data);
+    if (sent == 0 && data.size) { /* as in send_whole: who waits must be certain of an event */
+        int error = connection_flush(w->connection);
+        if (error)
+            return error == -E_AGAIN ? 0 : error;
+        sent = send_some(w, data);
+    }
     if (sent > 0 && w->out_left != UINT64_MAX)
         w->out_left -= (uint64_t)sent;
     return sent;
@@ -117,18 +142,14 @@ ssize_t h1_wire_send(struct h1_wire *w, struct bytes data)
 int h1_wire_end(struct h1_wire *w, const struct fields *trailers)
 {
     static _Thread_local uint8_t last[BUFFER_LARGE];
-    ssize_t sent;
-    int n;
 
     if (w->chunked_out) {
-        n = h1_write_last_chunk(trailers, last, sizeof last);
+        int n = h1_write_last_chunk(trailers, last, sizeof last), error;
         if (n < 0)
             return -E_HEAD_TOO_LARGE;
-        if ((size_t)n > connection_room(w->connection))
-            return connection_is_flushed(w->connection) ? -E_HEAD_TOO_LARGE : -E_AGAIN;
-        sent = connection_send(w->connection, bytes_of(last, (size_t)n));
-        if (sent < 0)
-            return (int)sent;
+        error = send_whole(w, bytes_of(last, (size_t)n));
+        if (error)
+            return error;
     }
     w->out_ended = true;
     return 0;
