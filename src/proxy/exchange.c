@@ -1,4 +1,4 @@
-#include "proxy/exchange.h"
+#include "proxy/exchange_private.h"
 
 #include <time.h>
 
@@ -8,16 +8,12 @@
 #include "proxy/respond.h"
 
 enum {
-    ARENA_MOST = 512 * 1024,    /* bytes: two heads with their fields and what is added */
-    BYTES_A_TURN = 512 * 1024,  /* then others have their turn */
+    ARENA_MOST = 512 * 1024, /* bytes: two heads with their fields and what is added */
     ATTEMPTS_MOST = 2,
-    INTERIM_MOST = 32,          /* 1xx responses before a final one */
 };
 
 static const struct h1_limits response_limits = { .request_line = 8192, .head = 49152, .fields = 500 };
 
-static void on_server_timer(struct timer *t);
-static void on_client_timer(struct timer *t);
 static void answer(struct exchange *x, int error);
 
 static void run_again(struct deferred *d)
@@ -31,12 +27,8 @@ static void on_server_event(struct h1_client *client, void *user)
     exchange_run(user);
 }
 
-static struct loop *loop_of(const struct exchange *x)
-{
-    return x->session->home->net->loop;
-}
-
-struct exchange *exchange_new(struct session *s, struct stream *client, const struct exchange_owner *owner, void *context)
+struct exchange *exchange_new(struct session *s, struct stream *client, const struct exchange_owner *owner,
+                              void *context)
 {
     struct exchange *x = slab_get(s->home->exchanges);
 
@@ -49,8 +41,8 @@ struct exchange *exchange_new(struct session *s, struct stream *client, const st
     x->server_number = -1;
     arena_init(&x->arena, &s->home->net->arenas, ARENA_MOST);
     message_init(&x->request, &x->arena);
-    timer_init(&x->server_timer, on_server_timer);
-    timer_init(&x->client_timer, on_client_timer);
+    timer_init(&x->server_timer, exchange_on_server_timer);
+    timer_init(&x->client_timer, exchange_on_client_timer);
     deferred_init(&x->again, run_again);
     return x;
 }
@@ -102,7 +94,7 @@ static void drop_server(struct exchange *x)
     x->server = NULL;
     x->server_waited_for = x->server_blocks = false;
     x->server_phase = 0;
-    loop_timer_stop(loop_of(x), &x->server_timer);
+    loop_timer_stop(exchange_loop(x), &x->server_timer);
 }
 
 /* Takes or makes a connection to one backend. Returns 0 or the error of connecting. */
@@ -143,7 +135,7 @@ static int find_server(struct exchange *x)
         x->server_number = number;
         if (number < TRIED_MOST)
             x->tried |= 1ull << number;
-        x->connect_began_ns = loop_now(loop_of(x));
+        x->connect_began_ns = loop_now(exchange_loop(x));
         error = use_backend(x, site->upstreams[upstream_number].backends[number]);
         if (error != -E_CONNECT)
             return error == -E_LIMIT ? -E_OVERLOAD : error;
@@ -153,7 +145,7 @@ static int find_server(struct exchange *x)
 }
 
 /* The server's side failed: another try where that is safe, else the client is told. */
-static void fail_server(struct exchange *x, int error)
+void exchange_fail_server(struct exchange *x, int error)
 {
     const struct h1_client *server = x->server;
     bool wrote = server && h1_client_has_written(server), read = server && h1_client_has_read(server);
@@ -169,7 +161,7 @@ static void fail_server(struct exchange *x, int error)
         x->fresh_only = reused || (wrote && x->upstream->server_count == 1); /* there is no other server to turn to */
         failed = find_server(x);
         if (!failed) {
-            loop_defer(loop_of(x), &x->again);
+            loop_defer(exchange_loop(x), &x->again);
             return;
         }
         error = failed == -E_NO_SERVER ? error : failed;
@@ -182,7 +174,7 @@ static void fail_server(struct exchange *x, int error)
     finish(x, EXCHANGE_BROKEN);
 }
 
-static void fail_send(struct exchange *x, int error)
+void exchange_fail_send(struct exchange *x, int error)
 {
     x->error = error;
     finish(x, EXCHANGE_BROKEN);
@@ -197,7 +189,7 @@ static void drain_request(struct exchange *x)
 
     if (x->must_close)
         return;
-    while (!x->client_ended && taken < BYTES_A_TURN && (n = x->client->ops->look(x->client, &data)) > 0) {
+    while (!x->client_ended && taken < EXCHANGE_TURN_BYTES && (n = x->client->ops->look(x->client, &data)) > 0) {
         if (n == STREAM_END)
             x->client_ended = true;
         else
@@ -218,7 +210,7 @@ static void answer(struct exchange *x, int error)
     drain_request(x);
     failed = respond_error(x, error);
     if (failed)
-        fail_send(x, failed);
+        exchange_fail_send(x, failed);
     else
         exchange_run(x);
 }
@@ -252,7 +244,7 @@ static int send_own(struct exchange *x)
     x->client_blocks = error == -E_AGAIN;
     if (error == 0 || error == -E_AGAIN)
         return 0;
-    fail_send(x, error);
+    exchange_fail_send(x, error);
     return error;
 }
 
@@ -295,7 +287,7 @@ void exchange_begin(struct exchange *x, int error, uint64_t began_ns)
     struct message *m = &x->request;
 
     x->began_ns = began_ns;
-    x->head_ns = loop_now(loop_of(x));
+    x->head_ns = loop_now(exchange_loop(x));
     x->started_unix_us = unix_us();
     x->client_version = m->version ? m->version : HTTP_1_1;
     x->must_close = error || !m->persistent || x->session->home->draining;
@@ -322,296 +314,6 @@ void exchange_begin(struct exchange *x, int error, uint64_t began_ns)
         exchange_run(x);
 }
 
-/* Request's head to the server. Returns 0, -E_AGAIN, or an error that was dealt with (x may be gone). */
-static int pass_request_head(struct exchange *x)
-{
-    int error = h1_client_connected(x->server);
-
-    if (!error) {
-        x->connected_ns = x->connected_ns ? x->connected_ns : loop_now(loop_of(x));
-        error = x->server->stream.ops->send_head(&x->server->stream, &x->request);
-    }
-    x->server_blocks = error == -E_AGAIN;
-    if (error == 0)
-        x->request_head_sent = true;
-    else if (error != -E_AGAIN)
-        fail_server(x, error == -E_RESET ? -E_SERVER_CLOSED : error);
-    return error;
-}
-
-/* The client's content to the server, as far as both go. Returns 0, or an error that was dealt with. */
-static int pass_request_body(struct exchange *x)
-{
-    struct stream *client = x->client, *server = &x->server->stream;
-    uint64_t most = x->session->listener->options->limits.body_bytes;
-    size_t budget = BYTES_A_TURN;
-
-    while (!x->client_ended) {
-        struct bytes data = BYTES_NONE;
-        int n = client->ops->look(client, &data);
-        ssize_t sent;
-
-        x->client_waited_for = n == -E_AGAIN;
-        if (n == -E_AGAIN)
-            return 0;
-        if (n < 0) {
-            exchange_fail_client(x, n);
-            return n;
-        }
-        if (n == STREAM_END) {
-            x->client_ended = true;
-            break;
-        }
-        sent = server->ops->send(server, data);
-        if (sent < 0) { /* the answer may be there all the same: it is looked for before this is an error */
-            x->request_unwanted = true;
-            return 0;
-        }
-        x->server_blocks = sent == 0;
-        if (sent == 0)
-            return 0;
-        client->ops->took(client, (size_t)sent);
-        x->server_progress = true;
-        x->request_taken = true;
-        x->request_bytes += (uint64_t)sent;
-        if (most && x->request_bytes > most) {
-            exchange_fail_client(x, -E_BODY_TOO_LARGE);
-            return -E_BODY_TOO_LARGE;
-        }
-        if ((size_t)sent >= budget) {
-            loop_defer(loop_of(x), &x->again);
-            return 0;
-        }
-        budget -= (size_t)sent;
-    }
-    return 0;
-}
-
-static int pass_request(struct exchange *x)
-{
-    struct stream *server = &x->server->stream;
-    int error = x->request_head_sent ? 0 : pass_request_head(x);
-
-    if (error)
-        return error == -E_AGAIN ? 0 : error;
-    if (x->request_ended || x->request_unwanted)
-        return 0;
-    error = pass_request_body(x);
-    if (error || !x->client_ended || x->request_unwanted)
-        return error;
-    error = server->ops->end(server, x->client->ops->trailers(x->client));
-    if (error == -E_AGAIN) {
-        x->server_blocks = true;
-        return 0;
-    }
-    if (error) {
-        fail_server(x, -E_SERVER_CLOSED);
-        return error;
-    }
-    x->request_ended = true;
-    x->request_end_ns = loop_now(loop_of(x));
-    return 0;
-}
-
-/* The response's head, interim ones passed on. Returns 0 when the final one is there, -E_AGAIN, or a dealt-with error. */
-static int take_response_head(struct exchange *x)
-{
-    struct stream *server = &x->server->stream;
-
-    for (;;) {
-        int error;
-
-        message_init(&x->response, &x->arena);
-        error = server->ops->look_head(server, &x->response);
-        if (error == -E_AGAIN) {
-            x->server_waited_for = true;
-            return error;
-        }
-        if (!error && x->response.status < 200 && ++x->interim > INTERIM_MOST)
-            error = -E_BAD_RESPONSE;
-        if (error) {
-            fail_server(x, error);
-            return error;
-        }
-        if (x->response.status >= 200)
-            break;
-        if (x->client_version >= HTTP_1_1)
-            error = x->client->ops->send_head(x->client, &x->response);
-        if (error && error != -E_AGAIN) { /* without room an interim response is left out */
-            fail_send(x, error);
-            return error;
-        }
-    }
-    x->response_seen = true;
-    x->response_head_ns = loop_now(loop_of(x));
-    if (forward_response(x)) {
-        fail_server(x, -E_MEMORY);
-        return -E_MEMORY;
-    }
-    return 0;
-}
-
-static int pass_response_head(struct exchange *x)
-{
-    int error;
-
-    /* The answer may end before the request does, and then the connection does too: the client is told in time. */
-    x->must_close |= !x->client_ended;
-    x->response.persistent &= !x->must_close;
-    error = x->client->ops->send_head(x->client, &x->response);
-    x->client_blocks = error == -E_AGAIN;
-    if (error == 0) {
-        x->response_head_sent = true;
-        x->status = x->response.status;
-    } else if (error == -E_HEAD_TOO_LARGE) {
-        fail_server(x, -E_BAD_RESPONSE);
-    } else if (error != -E_AGAIN) {
-        fail_send(x, error);
-    }
-    return error;
-}
-
-/* The server's content to the client. Returns 0 when it has ended, -E_AGAIN, or an error that was dealt with. */
-static int pass_response_body(struct exchange *x)
-{
-    struct stream *client = x->client, *server = &x->server->stream;
-    size_t budget = BYTES_A_TURN;
-
-    for (;;) {
-        struct bytes data = BYTES_NONE;
-        int n = server->ops->look(server, &data);
-        ssize_t sent;
-
-        if (n == STREAM_END)
-            break;
-        x->server_waited_for |= n == -E_AGAIN;
-        if (n == -E_AGAIN)
-            return n;
-        if (n < 0) {
-            fail_server(x, n);
-            return n;
-        }
-        sent = client->ops->send(client, data);
-        x->client_blocks = sent == 0;
-        if (sent == 0)
-            return -E_AGAIN;
-        if (sent < 0) {
-            fail_send(x, (int)sent);
-            return (int)sent;
-        }
-        server->ops->took(server, (size_t)sent);
-        x->response_bytes += (uint64_t)sent;
-        x->server_progress = true;
-        if ((size_t)sent >= budget) {
-            loop_defer(loop_of(x), &x->again);
-            return -E_AGAIN;
-        }
-        budget -= (size_t)sent;
-    }
-    return 0;
-}
-
-static int pass_response(struct exchange *x)
-{
-    int error = x->response_seen ? 0 : take_response_head(x);
-
-    if (!error && !x->response_head_sent)
-        error = pass_response_head(x);
-    if (!error)
-        error = pass_response_body(x);
-    if (!error) {
-        error = x->client->ops->end(x->client, x->server->stream.ops->trailers(&x->server->stream));
-        x->client_blocks = error == -E_AGAIN;
-        if (error && error != -E_AGAIN)
-            fail_send(x, error);
-    }
-    if (!error)
-        x->response_ended = true;
-    return error == -E_AGAIN ? 0 : error;
-}
-
-enum server_phase { PHASE_NONE, PHASE_CONNECT, PHASE_REQUEST, PHASE_HEAD, PHASE_BODY };
-
-/* What the server has to do next, if it is the server's turn. */
-static enum server_phase server_phase(const struct exchange *x)
-{
-    if (!x->server->connected)
-        return PHASE_CONNECT;
-    if (x->server_blocks)
-        return PHASE_REQUEST;
-    if (!x->response_seen)
-        return x->request_ended || x->request_unwanted ? PHASE_HEAD : PHASE_NONE;
-    return x->server_waited_for ? PHASE_BODY : PHASE_NONE;
-}
-
-/* Sets the server's timer for what it has to do next. It is moved only when there was progress. */
-static void arm_server_timer(struct exchange *x)
-{
-    const struct upstream_timeouts *limits = &x->upstream->options->timeouts;
-    const uint64_t limit[] = {
-        [PHASE_CONNECT] = limits->connect_ns,
-        [PHASE_REQUEST] = limits->response_gap_ns,
-        [PHASE_HEAD] = limits->response_head_ns,
-        [PHASE_BODY] = limits->response_gap_ns,
-    };
-    enum server_phase phase = server_phase(x);
-    struct loop *loop = loop_of(x);
-
-    if (phase == PHASE_NONE)
-        loop_timer_stop(loop, &x->server_timer);
-    else if (phase != x->server_phase || x->server_progress)
-        loop_timer_set(loop, &x->server_timer, loop_now(loop) + limit[phase]);
-    x->server_phase = (uint8_t)phase;
-}
-
-/* What moved between the client and us: who uploads may be waited for in one turn and block us in the next. */
-static uint64_t window_count(const struct exchange *x)
-{
-    const struct connection *c = x->session->connection;
-    return c->wire_in + c->wire_out;
-}
-
-/* The window is a time in which the client alone held things up: it ends when that does. */
-static void arm_client_timer(struct exchange *x)
-{
-    const struct listener_timeouts *limits = &x->session->listener->options->timeouts;
-    struct loop *loop = loop_of(x);
-
-    if (!x->client_waited_for && !x->client_blocks) {
-        loop_timer_stop(loop, &x->client_timer);
-        return;
-    }
-    if (!limits->body_rate || timer_is_set(&x->client_timer))
-        return;
-    x->window_bytes = window_count(x);
-    loop_timer_set(loop, &x->client_timer, loop_now(loop) + limits->window_ns);
-}
-
-static void on_client_timer(struct timer *t)
-{
-    struct exchange *x = CONTAINER_OF(t, struct exchange, client_timer);
-    const struct listener_timeouts *limits = &x->session->listener->options->timeouts;
-    double needed = (double)limits->body_rate * ((double)limits->window_ns / 1e9);
-
-    if ((double)(window_count(x) - x->window_bytes) >= needed) {
-        arm_client_timer(x);
-        return;
-    }
-    if (x->client_blocks)
-        fail_send(x, -E_TIMEOUT_SEND);
-    else
-        exchange_fail_client(x, -E_TIMEOUT_BODY);
-}
-
-static void on_server_timer(struct timer *t)
-{
-    struct exchange *x = CONTAINER_OF(t, struct exchange, server_timer);
-
-    fail_server(x, !x->server->connected ? -E_TIMEOUT_CONNECT
-                   : x->response_seen    ? -E_TIMEOUT_SERVER_BODY
-                                         : -E_TIMEOUT_RESPONSE);
-}
-
 void exchange_fail_client(struct exchange *x, int error)
 {
     x->must_close = true;
@@ -635,36 +337,20 @@ static void complete(struct exchange *x)
     finish(x, x->client_ended ? EXCHANGE_WHOLE : EXCHANGE_UNREAD);
 }
 
-/* Both directions, as far as they go. Returns 0, or an error that was dealt with: x may be gone. */
-static int pass_both(struct exchange *x)
-{
-    struct stream *server = &x->server->stream;
-    int error = pass_request(x);
-
-    if (error)
-        return error;
-    error = server->ops->flush(server);
-    if (error && error != -E_AGAIN)
-        x->request_unwanted = true;
-    return x->request_head_sent ? pass_response(x) : 0;
-}
-
 void exchange_run(struct exchange *x)
 {
     int error;
 
     x->client_waited_for = x->client_blocks = x->server_waited_for = x->server_blocks = x->server_progress = false;
-    error = x->is_own ? send_own(x) : pass_both(x);
+    error = x->is_own ? send_own(x) : exchange_pass(x);
     if (error)
         return;
     error = x->client->ops->flush(x->client);
     if (error && error != -E_AGAIN) {
-        fail_send(x, error);
+        exchange_fail_send(x, error);
     } else if (x->response_ended) {
         complete(x);
     } else {
-        if (x->server)
-            arm_server_timer(x);
-        arm_client_timer(x);
+        exchange_arm_timers(x);
     }
 }

@@ -1,0 +1,227 @@
+/* exchange_pass.c: an exchange's two directions: what one side has, as far as the other takes it. */
+#include "proxy/exchange_private.h"
+#include "proxy/forward.h"
+
+enum { INTERIM_MOST = 32 }; /* 1xx responses before a final one */
+
+/* Request's head to the server. Returns 0, -E_AGAIN, or an error that was dealt with (x may be gone). */
+static int pass_request_head(struct exchange *x)
+{
+    int error = h1_client_connected(x->server);
+
+    if (!error) {
+        x->connected_ns = x->connected_ns ? x->connected_ns : loop_now(exchange_loop(x));
+        error = x->server->stream.ops->send_head(&x->server->stream, &x->request);
+    }
+    x->server_blocks = error == -E_AGAIN;
+    if (error == 0)
+        x->request_head_sent = true;
+    else if (error != -E_AGAIN)
+        exchange_fail_server(x, error == -E_RESET ? -E_SERVER_CLOSED : error);
+    return error;
+}
+
+/* The client's content to the server, as far as both go. Returns 0, or an error that was dealt with. */
+static int pass_request_body(struct exchange *x)
+{
+    struct stream *client = x->client, *server = &x->server->stream;
+    uint64_t most = x->session->listener->options->limits.body_bytes;
+    size_t budget = EXCHANGE_TURN_BYTES;
+
+    while (!x->client_ended) {
+        struct bytes data = BYTES_NONE;
+        int n = client->ops->look(client, &data);
+        ssize_t sent;
+
+        x->client_waited_for = n == -E_AGAIN;
+        if (n == -E_AGAIN)
+            return 0;
+        if (n < 0) {
+            exchange_fail_client(x, n);
+            return n;
+        }
+        if (n == STREAM_END) {
+            x->client_ended = true;
+            break;
+        }
+        sent = server->ops->send(server, data);
+        if (sent < 0) { /* the answer may be there all the same: it is looked for before this is an error */
+            x->request_unwanted = true;
+            return 0;
+        }
+        x->server_blocks = sent == 0;
+        if (sent == 0)
+            return 0;
+        client->ops->took(client, (size_t)sent);
+        x->server_progress = true;
+        x->request_taken = true;
+        x->request_bytes += (uint64_t)sent;
+        if (most && x->request_bytes > most) {
+            exchange_fail_client(x, -E_BODY_TOO_LARGE);
+            return -E_BODY_TOO_LARGE;
+        }
+        if ((size_t)sent >= budget) {
+            loop_defer(exchange_loop(x), &x->again);
+            return 0;
+        }
+        budget -= (size_t)sent;
+    }
+    return 0;
+}
+
+static int pass_request(struct exchange *x)
+{
+    struct stream *server = &x->server->stream;
+    int error = x->request_head_sent ? 0 : pass_request_head(x);
+
+    if (error)
+        return error == -E_AGAIN ? 0 : error;
+    if (x->request_ended || x->request_unwanted)
+        return 0;
+    error = pass_request_body(x);
+    if (error || !x->client_ended || x->request_unwanted)
+        return error;
+    error = server->ops->end(server, x->client->ops->trailers(x->client));
+    if (error == -E_AGAIN) {
+        x->server_blocks = true;
+        return 0;
+    }
+    if (error) {
+        exchange_fail_server(x, -E_SERVER_CLOSED);
+        return error;
+    }
+    x->request_ended = true;
+    x->request_end_ns = loop_now(exchange_loop(x));
+    return 0;
+}
+
+/* The response's head, interim ones passed on. Returns 0 when the final one is there, -E_AGAIN, or a dealt-with error. */
+static int take_response_head(struct exchange *x)
+{
+    struct stream *server = &x->server->stream;
+
+    for (;;) {
+        int error;
+
+        message_init(&x->response, &x->arena);
+        error = server->ops->look_head(server, &x->response);
+        if (error == -E_AGAIN) {
+            x->server_waited_for = true;
+            return error;
+        }
+        if (!error && x->response.status < 200 && ++x->interim > INTERIM_MOST)
+            error = -E_BAD_RESPONSE;
+        if (error) {
+            exchange_fail_server(x, error);
+            return error;
+        }
+        if (x->response.status >= 200)
+            break;
+        if (x->client_version >= HTTP_1_1)
+            error = x->client->ops->send_head(x->client, &x->response);
+        if (error && error != -E_AGAIN) { /* without room an interim response is left out */
+            exchange_fail_send(x, error);
+            return error;
+        }
+    }
+    x->response_seen = true;
+    x->response_head_ns = loop_now(exchange_loop(x));
+    if (forward_response(x)) {
+        exchange_fail_server(x, -E_MEMORY);
+        return -E_MEMORY;
+    }
+    return 0;
+}
+
+static int pass_response_head(struct exchange *x)
+{
+    int error;
+
+    /* The answer may end before the request does, and then the connection does too: the client is told in time. */
+    x->must_close |= !x->client_ended;
+    x->response.persistent &= !x->must_close;
+    error = x->client->ops->send_head(x->client, &x->response);
+    x->client_blocks = error == -E_AGAIN;
+    if (error == 0) {
+        x->response_head_sent = true;
+        x->status = x->response.status;
+    } else if (error == -E_HEAD_TOO_LARGE) {
+        exchange_fail_server(x, -E_BAD_RESPONSE);
+    } else if (error != -E_AGAIN) {
+        exchange_fail_send(x, error);
+    }
+    return error;
+}
+
+/* The server's content to the client. Returns 0 when it has ended, -E_AGAIN, or an error that was dealt with. */
+static int pass_response_body(struct exchange *x)
+{
+    struct stream *client = x->client, *server = &x->server->stream;
+    size_t budget = EXCHANGE_TURN_BYTES;
+
+    for (;;) {
+        struct bytes data = BYTES_NONE;
+        int n = server->ops->look(server, &data);
+        ssize_t sent;
+
+        if (n == STREAM_END)
+            break;
+        x->server_waited_for |= n == -E_AGAIN;
+        if (n == -E_AGAIN)
+            return n;
+        if (n < 0) {
+            exchange_fail_server(x, n);
+            return n;
+        }
+        sent = client->ops->send(client, data);
+        x->client_blocks = sent == 0;
+        if (sent == 0)
+            return -E_AGAIN;
+        if (sent < 0) {
+            exchange_fail_send(x, (int)sent);
+            return (int)sent;
+        }
+        server->ops->took(server, (size_t)sent);
+        x->response_bytes += (uint64_t)sent;
+        x->server_progress = true;
+        if ((size_t)sent >= budget) {
+            loop_defer(exchange_loop(x), &x->again);
+            return -E_AGAIN;
+        }
+        budget -= (size_t)sent;
+    }
+    return 0;
+}
+
+static int pass_response(struct exchange *x)
+{
+    int error = x->response_seen ? 0 : take_response_head(x);
+
+    if (!error && !x->response_head_sent)
+        error = pass_response_head(x);
+    if (!error)
+        error = pass_response_body(x);
+    if (!error) {
+        error = x->client->ops->end(x->client, x->server->stream.ops->trailers(&x->server->stream));
+        x->client_blocks = error == -E_AGAIN;
+        if (error && error != -E_AGAIN)
+            exchange_fail_send(x, error);
+    }
+    if (!error)
+        x->response_ended = true;
+    return error == -E_AGAIN ? 0 : error;
+}
+
+/* Both directions, as far as they go. Returns 0, or an error that was dealt with: x may be gone. */
+int exchange_pass(struct exchange *x)
+{
+    struct stream *server = &x->server->stream;
+    int error = pass_request(x);
+
+    if (error)
+        return error;
+    error = server->ops->flush(server);
+    if (error && error != -E_AGAIN)
+        x->request_unwanted = true;
+    return x->request_head_sent ? pass_response(x) : 0;
+}
