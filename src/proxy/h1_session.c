@@ -475,12 +475,28 @@ void session_open(struct session_home *home, struct site *site, const struct sna
           listener->tls ? listener->options->timeouts.handshake_ns : listener->options->timeouts.idle_ns);
 }
 
+/* A kept connection ends now, unless a request is on its way in the socket already: that one is served. */
+static void drain_idle(struct h1_session *h)
+{
+    struct connection *c = h->base.connection;
+    int n;
+
+    c->readable = true;
+    n = connection_receive(c);
+    if (n > 0)
+        read_request(h);
+    else if (n == -E_AGAIN)
+        finish_session(h, false);
+    else
+        connection_ended(h, n);
+}
+
 void session_drain(struct session *s)
 {
     struct h1_session *h = of_session(s);
 
-    if (h->phase == PHASE_IDLE && h->served && !connection_has_more(s->connection))
-        finish_session(h, false);
+    if (h->phase == PHASE_IDLE && h->served)
+        drain_idle(h);
     else if (h->phase == PHASE_IDLE)
         wait_for_request(h, DRAIN_GRACE_SECONDS * NS_PER_S);
     else if (h->phase == PHASE_EXCHANGE)
