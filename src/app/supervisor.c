@@ -80,7 +80,7 @@ static void use_event_log(struct supervisor *s, const struct deployment *d)
 /* A worker that cannot be told something is of no use: it is replaced. */
 static void tell(struct supervisor *s, int sent, const char *what)
 {
-    if (sent >= 0)
+    if (sent >= 0 || (s->is_stopping && errno == EPIPE)) /* it has just ended, as it was told */
         return;
     log_error("the worker cannot be told %s (%s): it is ended", what, strerror(errno));
     if (s->worker)
