@@ -14,7 +14,7 @@ enum { EVENTS_A_TURN = 256 };
 
 struct loop {
     int epoll;
-    struct watch mail_watch; /* an eventfd that is written when the mailbox was empty */
+    struct watch mail_watch;        /* an eventfd that is written when the mailbox was empty */
     _Atomic(struct mail *) mailbox; /* newest first */
     struct wheel wheel;
     struct list deferred;

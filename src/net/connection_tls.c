@@ -16,7 +16,7 @@ struct tls_connection {
     struct buffer cipher; /* received, not yet taken by the session */
     struct buffer staged; /* to be sealed with the next flush */
     int16_t alert;
-    uint8_t state;        /* enum tls_state */
+    uint8_t state; /* enum tls_state */
     bool socket_ended, close_notify_seen;
     bool drained; /* the session has nothing more until cipher gets more */
 };
@@ -315,7 +315,8 @@ static void tls_release(struct connection *c)
     buffer_drop(c->net->pool, &t->staged);
 }
 
-static const struct connection_ops tls_ops = { tls_receive, tls_holds, tls_room, tls_send, tls_seal, tls_settle, tls_release };
+static const struct connection_ops tls_ops = { tls_receive, tls_holds,  tls_room,   tls_send,
+                                               tls_seal,    tls_settle, tls_release };
 
 struct connection *connection_new_tls_server(struct net *net, int fd, const struct tls_server_hooks *hooks)
 {

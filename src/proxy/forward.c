@@ -5,8 +5,8 @@
 /* Names by which backends are told who the client is; '_' counts as '-', since many map both to one variable. A name that
  * ends with '*' stands for all that start so. */
 static const char *const identity_names[] = {
-    "forwarded",   "x-forwarded*",   "x-real-ip", "client-cert*", "x-client-cert*", "ssl-client-*", "x-ssl-*",
-    "x-client-ip", "true-client-ip", "x-cluster-client-ip",
+    "forwarded",    "x-forwarded*", "x-real-ip",   "client-cert*",   "x-client-cert*",
+    "ssl-client-*", "x-ssl-*",      "x-client-ip", "true-client-ip", "x-cluster-client-ip",
 };
 
 static bool matches(struct bytes name, const char *pattern)
@@ -151,7 +151,9 @@ static int set_chain(struct exchange *x, const struct chain *before)
     struct message *m = &x->request;
     struct bytes client = s->peer.any.sa_family == AF_UNIX ? BYTES_LITERAL("unknown") : bytes_of_text(s->peer_text);
     struct bytes host = before->host.size ? before->host : m->authority;
-    struct bytes proto = before->proto.size ? before->proto : s->secure ? BYTES_LITERAL("https") : BYTES_LITERAL("http");
+    struct bytes proto = before->proto.size ? before->proto
+                         : s->secure        ? BYTES_LITERAL("https")
+                                            : BYTES_LITERAL("http");
     struct bytes port = before->port.size ? before->port : bytes_of_text(s->local_port_text);
     struct bytes all = before->forwarded_for, forwarded = forwarded_with_us(x, before->forwarded);
     int error = forwarded.at ? join(&x->arena, &all, client) : -E_MEMORY;

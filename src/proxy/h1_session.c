@@ -13,7 +13,7 @@ enum phase {
     PHASE_IDLE,      /* before a request's first byte */
     PHASE_HEAD,      /* within a request's head */
     PHASE_EXCHANGE,
-    PHASE_LINGER,    /* our last bytes are leaving; what still comes is read and dropped */
+    PHASE_LINGER, /* our last bytes are leaving; what still comes is read and dropped */
 };
 
 enum {
@@ -29,8 +29,8 @@ struct h1_session {
     struct timer timer;
     struct deferred again;
     struct exchange *exchange;
-    uint8_t phase;        /* enum phase */
-    bool served;          /* a request */
+    uint8_t phase; /* enum phase */
+    bool served;   /* a request */
     uint64_t head_began_ns;
     uint64_t linger_bytes; /* dropped so far */
     uint64_t window_bytes; /* while the last bytes leave: the connection's count when the window began */
@@ -209,10 +209,12 @@ static const struct exchange_owner exchange_owner = { on_done };
 
 static struct exchange *new_exchange(struct h1_session *h)
 {
-    h->exchange = exchange_new(&h->base, &h->stream, &exchange_owner, h);
-    if (!h->exchange)
+    struct exchange *x = exchange_new(&h->base, &h->stream, &exchange_owner, h);
+
+    h->exchange = x;
+    if (!x)
         close_session(h, true);
-    return h->exchange;
+    return x;
 }
 
 static void begin(struct h1_session *h, int error)
@@ -261,8 +263,9 @@ static void log_failed_handshake(struct h1_session *h, int error)
     if (failure.alert_sent || failure.alert_received)
         snprintf(alert, sizeof alert, ", alert %s %s (%u)", failure.alert_sent ? "sent" : "received",
                  alert_name(failure.alert), failure.alert);
-    log_info("TLS handshake failed: client %s, listener %.*s, sni %s: %s%s%s%s", s->peer_text, BYTES_PRINT(s->listener->name),
-             s->has_sni ? s->sni.text : "-", error_text(error), failure.reason[0] ? ": " : "", failure.reason, alert);
+    log_info("TLS handshake failed: client %s, listener %.*s, sni %s: %s%s%s%s", s->peer_text,
+             BYTES_PRINT(s->listener->name), s->has_sni ? s->sni.text : "-", error_text(error),
+             failure.reason[0] ? ": " : "", failure.reason, alert);
 }
 
 /* The connection ended or failed outside an exchange. */
@@ -374,7 +377,8 @@ static void on_timer(struct timer *t)
 
 /* What the TLS connection asks. */
 
-static struct tls_session *choose(struct connection *c, const struct client_hello *hello, uint8_t *ret_alert, int *ret_error)
+static struct tls_session *choose(struct connection *c, const struct client_hello *hello, uint8_t *ret_alert,
+                                  int *ret_error)
 {
     struct h1_session *h = c->owner;
     struct session *s = &h->base;
@@ -394,10 +398,11 @@ static struct tls_session *choose(struct connection *c, const struct client_hell
     }
     if (!certificate) {
         *ret_alert = ALERT_HANDSHAKE_FAILURE;
-        *ret_error = -E_TLS;
+        *ret_error = -E_NO_CERTIFICATE;
         return NULL;
     }
-    tls = tls_session_new(snapshot_context(s->host, listener, certificate), bytes_of(s->host->binding, sizeof s->host->binding));
+    tls = tls_session_new(snapshot_context(s->host, listener, certificate),
+                          bytes_of(s->host->binding, sizeof s->host->binding));
     *ret_alert = ALERT_INTERNAL_ERROR;
     *ret_error = tls ? 0 : -E_MEMORY;
     return tls;
@@ -434,7 +439,8 @@ static void print_ends(struct session *s, uint16_t local_port)
 
     address_print_host(&s->peer, s->peer_text);
     v6 = strchr(s->peer_text, ':') != NULL;
-    snprintf(s->peer_node, sizeof s->peer_node, "%s%.*s%s", v6 ? "\"[" : "", ADDRESS_TEXT - 8, s->peer_text, v6 ? "]\"" : "");
+    snprintf(s->peer_node, sizeof s->peer_node, "%s%.*s%s", v6 ? "\"[" : "", ADDRESS_TEXT - 8, s->peer_text,
+             v6 ? "]\"" : "");
     if (s->peer.any.sa_family == AF_UNIX)
         snprintf(s->peer_node, sizeof s->peer_node, "unknown");
     if (local_port)
@@ -459,8 +465,13 @@ void session_open(struct session_home *home, struct site *site, const struct sna
     }
     c->owner = h;
     c->on_event = on_event;
-    *s = (struct session){ .home = home, .site = site_ref(site), .listener = listener, .host = &listener->fallback, .connection = c,
-                           .peer = *peer, .accepted_ns = loop_now(home->net->loop) };
+    *s = (struct session){ .home = home,
+                           .site = site_ref(site),
+                           .listener = listener,
+                           .host = &listener->fallback,
+                           .connection = c,
+                           .peer = *peer,
+                           .accepted_ns = loop_now(home->net->loop) };
     print_ends(s, local_port);
     s->peer_trusted = is_trusted(listener->options, peer);
     h->stream.ops = &stream_ops;

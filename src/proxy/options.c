@@ -12,7 +12,8 @@ static const struct option_table address_table =
     OPTION_TABLE("address", struct address_options, address_rows, "Where a listener listens.", .shorthand = "endpoint");
 
 static const struct option network_rows[] = {
-    { "network", OPTION_NETWORK, OPTION_AT(struct network_options, network), .required = true, .doc = "10.0.0.0/8, 2001:db8::/32, 192.0.2.7" },
+    { "network", OPTION_NETWORK, OPTION_AT(struct network_options, network), .required = true,
+      .doc = "10.0.0.0/8, 2001:db8::/32, 192.0.2.7" },
 };
 static const struct option_table network_table =
     OPTION_TABLE("network", struct network_options, network_rows, "A network.", .shorthand = "network");
@@ -20,12 +21,13 @@ static const struct option_table network_table =
 static const struct option timeouts_rows[] = {
     { "handshake", OPTION_DURATION, OPTION_AT(struct listener_timeouts, handshake_ns), .standard = "10s", .least = 1,
       .doc = "From the connection's start to the end of the TLS handshake." },
-    { "request_head", OPTION_DURATION, OPTION_AT(struct listener_timeouts, request_head_ns), .standard = "10s", .least = 1,
-      .doc = "From a request head's first byte to its last (408)." },
+    { "request_head", OPTION_DURATION, OPTION_AT(struct listener_timeouts, request_head_ns), .standard = "10s",
+      .least = 1, .doc = "From a request head's first byte to its last (408)." },
     { "idle", OPTION_DURATION, OPTION_AT(struct listener_timeouts, idle_ns), .standard = "60s", .least = 1,
       .doc = "Between two requests on one connection, and before the first." },
     { "body_rate", OPTION_RATE, OPTION_AT(struct listener_timeouts, body_rate), .standard = "512/s", .zero = "off",
-      .doc = "The slowest client that is tolerated, in bytes per second over `window`: for request bodies that come in (408) and responses that are taken." },
+      .doc = "The slowest client that is tolerated, in bytes per second over `window`: for request bodies that come in "
+             "(408) and responses that are taken." },
     { "window", OPTION_DURATION, OPTION_AT(struct listener_timeouts, window_ns), .standard = "20s", .least = 1,
       .doc = "The time over which body_rate is measured." },
 };
@@ -33,10 +35,10 @@ static const struct option_table timeouts_table =
     OPTION_TABLE("timeouts", struct listener_timeouts, timeouts_rows, "How long clients are waited for.");
 
 static const struct option limits_rows[] = {
-    { "request_line", OPTION_SIZE, OPTION_AT(struct listener_limits, request_line_bytes), .standard = "8k", .least = 64, .most = 32768,
-      .doc = "Bytes of the request line; a longer one gets 414." },
-    { "head", OPTION_SIZE, OPTION_AT(struct listener_limits, head_bytes), .standard = "32k", .least = 256, .most = 49152,
-      .doc = "Bytes of the whole request head; a larger one gets 431." },
+    { "request_line", OPTION_SIZE, OPTION_AT(struct listener_limits, request_line_bytes), .standard = "8k", .least = 64,
+      .most = 32768, .doc = "Bytes of the request line; a longer one gets 414." },
+    { "head", OPTION_SIZE, OPTION_AT(struct listener_limits, head_bytes), .standard = "32k", .least = 256,
+      .most = 49152, .doc = "Bytes of the whole request head; a larger one gets 431." },
     { "fields", OPTION_NUMBER, OPTION_AT(struct listener_limits, fields), .standard = "100", .least = 1, .most = 1000,
       .doc = "Header fields of a request; more get 431." },
     { "body", OPTION_SIZE, OPTION_AT(struct listener_limits, body_bytes), .standard = "off", .zero = "off",
@@ -48,27 +50,35 @@ static const struct option_table limits_table =
 static const struct option hsts_rows[] = {
     { "max_age", OPTION_DURATION, OPTION_AT(struct hsts_options, max_age_ns), .required = true,
       .doc = "How long browsers remember to use HTTPS only." },
-    { "subdomains", OPTION_BOOL, OPTION_AT(struct hsts_options, subdomains), .standard = "no", .doc = "Also for all names below (includeSubDomains)." },
-    { "preload", OPTION_BOOL, OPTION_AT(struct hsts_options, preload), .standard = "no", .doc = "Ask for the browsers' preload lists." },
+    { "subdomains", OPTION_BOOL, OPTION_AT(struct hsts_options, subdomains), .standard = "no",
+      .doc = "Also for all names below (includeSubDomains)." },
+    { "preload", OPTION_BOOL, OPTION_AT(struct hsts_options, preload), .standard = "no",
+      .doc = "Ask for the browsers' preload lists." },
 };
 static const struct option_table hsts_table =
-    OPTION_TABLE("hsts", struct hsts_options, hsts_rows, "Strict-Transport-Security (RFC 6797), set on every response over TLS.",
-                 .shorthand = "max_age");
+    OPTION_TABLE("hsts", struct hsts_options, hsts_rows,
+                 "Strict-Transport-Security (RFC 6797), set on every response over TLS.", .shorthand = "max_age");
 
 static const struct option route_rows[] = {
     { "path", OPTION_TEXT, OPTION_AT(struct route_options, path), .standard = "/",
-      .doc = "Prefix of the path, byte for byte, on whole segments: /api covers /api and /api/x, not /apis. The longest prefix wins." },
-    { "to", OPTION_REFERENCE, OPTION_AT(struct route_options, to), .refers_to = "upstreams", .required = true, .doc = "The upstream that gets the request." },
+      .doc = "Prefix of the path, byte for byte, on whole segments: /api covers /api and /api/x, not /apis. The "
+             "longest prefix wins." },
+    { "to", OPTION_REFERENCE, OPTION_AT(struct route_options, to), .refers_to = "upstreams", .required = true,
+      .doc = "The upstream that gets the request." },
 };
 static const struct option_table route_table =
     OPTION_TABLE("route", struct route_options, route_rows, "Which upstream gets the requests for a path.");
 
 static const struct option host_rows[] = {
     { "tls", OPTION_TEXT, OPTION_AT(struct host_options, tls),
-      .doc = "TLS policy of this host; the listener's by default. It is checked again at each request: a connection that was made under another policy for client certificates gets 421." },
-    { "to", OPTION_REFERENCE, OPTION_AT(struct host_options, to), .refers_to = "upstreams", .doc = "Upstream for every path that no route covers." },
-    { "routes", OPTION_LIST, OPTION_AT(struct host_options, routes), .table = &route_table, .doc = "Upstreams by path." },
-    { "hsts", OPTION_OPTIONAL, OPTION_AT(struct host_options, hsts), .table = &hsts_table, .doc = "Strict-Transport-Security; the listener's by default." },
+      .doc = "TLS policy of this host; the listener's by default. It is checked again at each request: a connection "
+             "that was made under another policy for client certificates gets 421." },
+    { "to", OPTION_REFERENCE, OPTION_AT(struct host_options, to), .refers_to = "upstreams",
+      .doc = "Upstream for every path that no route covers." },
+    { "routes", OPTION_LIST, OPTION_AT(struct host_options, routes), .table = &route_table,
+      .doc = "Upstreams by path." },
+    { "hsts", OPTION_OPTIONAL, OPTION_AT(struct host_options, hsts), .table = &hsts_table,
+      .doc = "Strict-Transport-Security; the listener's by default." },
 };
 static const struct option_table host_table =
     OPTION_TABLE("host", struct host_options, host_rows,
@@ -88,31 +98,40 @@ static const struct option_choice request_id_choices[] = {
 };
 
 static const struct option listener_rows[] = {
-    { "address", OPTION_LIST, OPTION_AT(struct listener_options, address), .table = &address_table, .required = true, .least = 1,
-      .doc = "Where to listen." },
+    { "address", OPTION_LIST, OPTION_AT(struct listener_options, address), .table = &address_table, .required = true,
+      .least = 1, .doc = "Where to listen." },
     { "certificates", OPTION_LIST, OPTION_AT(struct listener_options, certificates), .table = &certificate_options,
-      .doc = "Certificates of this listener; the root's by default. The first is for clients that name no host, or an unknown one." },
-    { "tls", OPTION_TEXT, OPTION_AT(struct listener_options, tls), .standard = "default", .doc = "TLS policy, or off for plain HTTP." },
+      .doc = "Certificates of this listener; the root's by default. The first is for clients that name no host, or an "
+             "unknown one." },
+    { "tls", OPTION_TEXT, OPTION_AT(struct listener_options, tls), .standard = "default",
+      .doc = "TLS policy, or off for plain HTTP." },
     { "to", OPTION_REFERENCE, OPTION_AT(struct listener_options, to), .refers_to = "upstreams",
       .doc = "Upstream for every request that no host or route covers." },
-    { "routes", OPTION_LIST, OPTION_AT(struct listener_options, routes), .table = &route_table, .doc = "Upstreams by path, for hosts that are not in `hosts`." },
-    { "hosts", OPTION_MAP, OPTION_AT(struct listener_options, hosts), .table = &host_table, .doc = "Virtual hosts by name." },
-    { "redirect", OPTION_CHOICE, OPTION_AT(struct listener_options, redirect), .choices = redirect_choices, .standard = "none",
-      .doc = "Send clients elsewhere instead. A listener that redirects to HTTPS is plain HTTP." },
-    { "hsts", OPTION_OPTIONAL, OPTION_AT(struct listener_options, hsts), .table = &hsts_table, .doc = "Strict-Transport-Security on responses." },
+    { "routes", OPTION_LIST, OPTION_AT(struct listener_options, routes), .table = &route_table,
+      .doc = "Upstreams by path, for hosts that are not in `hosts`." },
+    { "hosts", OPTION_MAP, OPTION_AT(struct listener_options, hosts), .table = &host_table,
+      .doc = "Virtual hosts by name." },
+    { "redirect", OPTION_CHOICE, OPTION_AT(struct listener_options, redirect), .choices = redirect_choices,
+      .standard = "none", .doc = "Send clients elsewhere instead. A listener that redirects to HTTPS is plain HTTP." },
+    { "hsts", OPTION_OPTIONAL, OPTION_AT(struct listener_options, hsts), .table = &hsts_table,
+      .doc = "Strict-Transport-Security on responses." },
     { "trusted_proxies", OPTION_LIST, OPTION_AT(struct listener_options, trusted_proxies), .table = &network_table,
-      .doc = "Networks whose X-Forwarded-* and Forwarded fields are believed and appended to. From all others they are replaced." },
-    { "request_id", OPTION_CHOICE, OPTION_AT(struct listener_options, request_id), .choices = request_id_choices, .standard = "make",
-      .doc = "X-Request-Id, which also stands in the access log." },
-    { "timeouts", OPTION_SECTION, OPTION_AT(struct listener_options, timeouts), .table = &timeouts_table, .doc = "How long clients are waited for." },
-    { "limits", OPTION_SECTION, OPTION_AT(struct listener_options, limits), .table = &limits_table, .doc = "What a client may make grow." },
+      .doc = "Networks whose X-Forwarded-* and Forwarded fields are believed and appended to. From all others they are "
+             "replaced." },
+    { "request_id", OPTION_CHOICE, OPTION_AT(struct listener_options, request_id), .choices = request_id_choices,
+      .standard = "make", .doc = "X-Request-Id, which also stands in the access log." },
+    { "timeouts", OPTION_SECTION, OPTION_AT(struct listener_options, timeouts), .table = &timeouts_table,
+      .doc = "How long clients are waited for." },
+    { "limits", OPTION_SECTION, OPTION_AT(struct listener_options, limits), .table = &limits_table,
+      .doc = "What a client may make grow." },
 };
 
-const struct option_table listener_options = OPTION_TABLE(
-    "listener", struct listener_options, listener_rows,
-    "Addresses on which clients are served, with the certificates and the hosts they are served under.",
-    .example = "listeners:\n  web:\n    address: [\"0.0.0.0:443\", \"[::]:443\"]\n    certificates: /etc/unlade/certs/*.pem\n    to: app\n"
-               "  plain: { address: \":80\", redirect: https }\n");
+const struct option_table listener_options =
+    OPTION_TABLE("listener", struct listener_options, listener_rows,
+                 "Addresses on which clients are served, with the certificates and the hosts they are served under.",
+                 .example = "listeners:\n  web:\n    address: [\"0.0.0.0:443\", \"[::]:443\"]\n    certificates: "
+                            "/etc/unlade/certs/*.pem\n    to: app\n"
+                            "  plain: { address: \":80\", redirect: https }\n");
 
 bool listener_speaks_tls(const struct listener_options *l)
 {

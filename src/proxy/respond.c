@@ -49,7 +49,8 @@ static int start(struct exchange *x, int status, const char *type, const char *b
         x->own_body = BYTES_NONE;
     }
     m->persistent = !x->must_close;
-    error = message_add_known(m, FIELD_DATE, arena_copy(arena, http_date(loop_wall_seconds(x->session->home->net->loop))));
+    error =
+        message_add_known(m, FIELD_DATE, arena_copy(arena, http_date(loop_wall_seconds(x->session->home->net->loop))));
     if (!error && body)
         error = message_add_known(m, FIELD_CONTENT_TYPE, bytes_of_text(type));
     return error ? error : forward_hsts(x);
@@ -62,8 +63,8 @@ int respond_error(struct exchange *x, int error)
 
     if (wants_json(&x->request)) {
         type = "application/json";
-        body = arena_printf(&x->arena, "{\"status\":%d,\"error\":\"%s\",\"message\":\"%s\"}\n", status, error_token(error),
-                            error_text(error));
+        body = arena_printf(&x->arena, "{\"status\":%d,\"error\":\"%s\",\"message\":\"%s\"}\n", status,
+                            error_token(error), error_text(error));
     } else {
         type = "text/plain; charset=utf-8";
         body = arena_printf(&x->arena, "%d %s: %s\n", status, status_reason(status), error_text(error));
@@ -72,7 +73,8 @@ int respond_error(struct exchange *x, int error)
         return -E_MEMORY;
     failed = start(x, status, type, body);
     if (!failed && status == 405)
-        failed = message_add(&x->response, BYTES_LITERAL("Allow"), BYTES_LITERAL("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        failed = message_add(&x->response, BYTES_LITERAL("Allow"),
+                             BYTES_LITERAL("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
     return failed;
 }
 

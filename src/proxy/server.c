@@ -31,13 +31,13 @@ struct server {
     struct pool pool;
     struct slab exchanges;
     struct session_home home;
-    struct site *site;         /* that new connections use */
+    struct site *site; /* that new connections use */
     struct list listening;
     struct timer pause_timer, drain_timer;
     struct mail drain_mail, stop_mail;
     atomic_flag drain_asked, stop_asked; /* each is posted once */
     struct server_counts counts;
-    bool paused;               /* no accepting for now: too many connections, or no descriptors */
+    bool paused; /* no accepting for now: too many connections, or no descriptors */
 };
 
 static void stop_when_drained(struct server *s)
@@ -172,7 +172,8 @@ static struct listening *add_listening(struct server *s, const struct listen_soc
 }
 
 /* Brings the listening sockets in step with the new set. The old ones that go are closed under the old site. */
-static void use_sockets(struct server *s, const struct snapshot *snapshot, const struct listen_socket *sockets, size_t count)
+static void use_sockets(struct server *s, const struct snapshot *snapshot, const struct listen_socket *sockets,
+                        size_t count)
 {
     LIST_EACH (&s->listening, link) {
         struct listening *l = CONTAINER_OF(link, struct listening, link);
@@ -226,8 +227,12 @@ void server_publish(struct server *s, struct snapshot *snapshot, const struct li
     struct publication *p = calloc(1, sizeof *p + count * sizeof *sockets);
 
     CHECK(p);
-    *p = (struct publication){ .mail.deliver = on_publication, .server = s, .snapshot = snapshot_ref(snapshot),
-                               .done = done, .context = context, .count = count };
+    *p = (struct publication){ .mail.deliver = on_publication,
+                               .server = s,
+                               .snapshot = snapshot_ref(snapshot),
+                               .done = done,
+                               .context = context,
+                               .count = count };
     for (size_t i = 0; i < count; i++)
         p->sockets[i] = sockets[i];
     loop_post(s->net.loop, &p->mail);
@@ -298,8 +303,13 @@ struct server *server_new(const struct server_setup *setup)
     }
     pool_init(&s->pool, &s->net);
     s->exchanges = (struct slab){ .object_bytes = sizeof(struct exchange), .keep = EXCHANGES_KEPT };
-    s->home = (struct session_home){ .net = &s->net, .pool = &s->pool, .access_log = setup->access_log, .thread = setup->thread,
-                                     .counts = &s->counts, .exchanges = &s->exchanges, .on_closed = on_session_closed };
+    s->home = (struct session_home){ .net = &s->net,
+                                     .pool = &s->pool,
+                                     .access_log = setup->access_log,
+                                     .thread = setup->thread,
+                                     .counts = &s->counts,
+                                     .exchanges = &s->exchanges,
+                                     .on_closed = on_session_closed };
     list_init(&s->home.sessions);
     timer_init(&s->pause_timer, resume_accepting);
     timer_init(&s->drain_timer, on_drain_limit);

@@ -60,8 +60,8 @@ static bool is_literal(const char *host)
     return address_from_ip(host, 1, &a) == 0;
 }
 
-void site_each_name(const struct site_options *site, void (*visit)(void *context, const struct option_endpoint *endpoint),
-                    void *context)
+void site_each_name(const struct site_options *site,
+                    void (*visit)(void *context, const struct option_endpoint *endpoint), void *context)
 {
     for (size_t i = 0; i < site->upstreams.count; i++) {
         const struct upstream_options *u = OPTION_ITEM(struct upstream_options, &site->upstreams, i);
@@ -83,7 +83,8 @@ static void check_plain(struct builder *b, const struct listener_options *o)
 
 static void check_redirect(struct builder *b, const struct listener_options *o)
 {
-    static const char message[] = "can never be reached: this listener redirects every request; remove it, or the redirect";
+    static const char message[] =
+        "can never be reached: this listener redirects every request; remove it, or the redirect";
 
     if (o->to)
         build_error(b, &o->to, "`to` %s", message);
@@ -113,7 +114,8 @@ static void build_listener(struct builder *b, struct snapshot_listener *l, const
     if (o->redirect == REDIRECT_HTTPS)
         check_redirect(b, o);
     else if (!o->to && !o->routes.count && !o->hosts.count && !b->errors_before)
-        build_error(b, o, "this listener serves nothing: write `to: UPSTREAM`, `routes`, `hosts`, or `redirect: https`");
+        build_error(b, o,
+                    "this listener serves nothing: write `to: UPSTREAM`, `routes`, `hosts`, or `redirect: https`");
     if (l->tls)
         build_certificates(b, l);
     build_hosts(b, l);
@@ -124,10 +126,15 @@ static size_t most_certificates(const struct builder *b)
     return bundle_count(b->bundle) + 1; /* each one is in a file of its own */
 }
 
-struct snapshot *snapshot_build(struct config *config, const struct site_options *site, const struct bundle *bundle, time_t now)
+struct snapshot *snapshot_build(struct config *config, const struct site_options *site, const struct bundle *bundle,
+                                time_t now)
 {
     struct builder b = {
-        .config = config, .arena = config_arena(config), .site = site, .bundle = bundle, .now = now,
+        .config = config,
+        .arena = config_arena(config),
+        .site = site,
+        .bundle = bundle,
+        .now = now,
         .errors_before = config_error_count(config),
     };
     struct snapshot *s = b.snapshot = build_alloc(&b, 1, sizeof *s);

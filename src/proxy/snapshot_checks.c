@@ -41,8 +41,10 @@ void build_addresses(struct builder *b, struct snapshot_listener *l)
         } else if (address_from_ip(e->host, e->port, &a) == 0) {
             add_address(l, &a);
         } else {
-            build_error(b, e, "\"%s\" is no IP address: listeners have one such as 127.0.0.1:%u, or :%u for all of this machine",
-                        e->host, e->port, e->port);
+            build_error(
+                b, e,
+                "\"%s\" is no IP address: listeners have one such as 127.0.0.1:%u, or :%u for all of this machine",
+                e->host, e->port, e->port);
         }
     }
 }
@@ -69,7 +71,8 @@ static const void *address_field(const struct snapshot_listener *l, size_t k)
         const struct option_endpoint *e = &OPTION_ITEM(struct address_options, list, i)->endpoint;
         struct address a;
 
-        if (e->path ? address_from_path(e->path, &a) == 0 : e->host && e->port && e->host[0] && address_from_ip(e->host, e->port, &a) == 0)
+        if (e->path ? address_from_path(e->path, &a) == 0
+                    : e->host && e->port && e->host[0] && address_from_ip(e->host, e->port, &a) == 0)
             n += 1;
         else if (!e->path && e->host && e->port && !e->host[0])
             n += 2;
@@ -109,11 +112,13 @@ static void check_address(struct builder *b, size_t listener, size_t k)
 
     address_print(&l->addresses[k], text);
     if (find_earlier(b->snapshot, listener, k, address_equal, &other, &earlier)) {
-        build_error(b, address_field(l, k), "listener \"%.*s\" has the address %s already", BYTES_PRINT(other->name), text);
+        build_error(b, address_field(l, k), "listener \"%.*s\" has the address %s already", BYTES_PRINT(other->name),
+                    text);
     } else if (find_earlier(b->snapshot, listener, k, overlaps, &other, &earlier)) {
         address_print(earlier, earlier_text);
-        build_warning(b, address_field(l, k), "%s overlaps with %s of listener \"%.*s\": the more exact address gets its clients",
-                      text, earlier_text, BYTES_PRINT(other->name));
+        build_warning(b, address_field(l, k),
+                      "%s overlaps with %s of listener \"%.*s\": the more exact address gets its clients", text,
+                      earlier_text, BYTES_PRINT(other->name));
     }
 }
 
@@ -145,7 +150,8 @@ void build_check_unused(struct builder *b)
             build_warning(b, u->options, "nothing sends requests to the upstream \"%s\"", u->options->name);
         for (size_t k = 0; k < u->server_count; k++)
             if (is_own_address(s, &u->servers[k]))
-                build_error(b, u->options, "the server %.*s is a listener of this configuration: requests would go round for ever",
+                build_error(b, u->options,
+                            "the server %.*s is a listener of this configuration: requests would go round for ever",
                             BYTES_PRINT(u->server_names[k]));
     }
 }

@@ -18,7 +18,8 @@ static void check_path(struct builder *b, const struct route_options *r)
             return;
         }
         if (*c <= 0x20 || *c >= 0x7f) {
-            build_error(b, &r->path, "this route can never match: on the wire such a character is percent-encoded (%%%02X)",
+            build_error(b, &r->path,
+                        "this route can never match: on the wire such a character is percent-encoded (%%%02X)",
                         (unsigned)(unsigned char)*c);
             return;
         }
@@ -49,7 +50,8 @@ static void add_route(struct builder *b, struct snapshot_host *h, const char *pa
 }
 
 /* to: where everything else goes, or NULL. */
-static void build_routes(struct builder *b, struct snapshot_host *h, const struct option_list *routes, const char *const *to)
+static void build_routes(struct builder *b, struct snapshot_host *h, const struct option_list *routes,
+                         const char *const *to)
 {
     h->routes = build_alloc(b, routes->count + 1, sizeof *h->routes);
     for (size_t i = 0; i < routes->count; i++) {
@@ -93,17 +95,20 @@ static bool covers(const struct hostname *name, const struct hostname *host)
     return hostname_matches(name, host);
 }
 
-static void check_covered(struct builder *b, const struct snapshot_listener *l, const struct hostname *host, const void *field)
+static void check_covered(struct builder *b, const struct snapshot_listener *l, const struct hostname *host,
+                          const void *field)
 {
     for (size_t i = 0; i < l->certificate_count; i++)
         for (size_t k = 0; k < l->certificates[i]->name_count; k++)
             if (covers(&l->certificates[i]->names[k], host))
                 return;
     if (l->certificate_count)
-        build_warning(b, field, "no certificate of this listener is for \"%s\": clients will refuse the one they get", host->text);
+        build_warning(b, field, "no certificate of this listener is for \"%s\": clients will refuse the one they get",
+                      host->text);
 }
 
-static void build_host_policy(struct builder *b, struct snapshot_listener *l, struct snapshot_host *h, const struct host_options *o)
+static void build_host_policy(struct builder *b, struct snapshot_listener *l, struct snapshot_host *h,
+                              const struct host_options *o)
 {
     if (o->tls && !l->tls) {
         build_error(b, &o->tls, "this listener speaks no TLS: remove `tls` here, or `tls: off` of the listener");
@@ -118,14 +123,16 @@ static void build_host_policy(struct builder *b, struct snapshot_listener *l, st
         build_host_tls(b, l, h, o);
 }
 
-static void build_host_name(struct builder *b, struct snapshot_listener *l, struct snapshot_host *h, const struct host_options *o)
+static void build_host_name(struct builder *b, struct snapshot_listener *l, struct snapshot_host *h,
+                            const struct host_options *o)
 {
     struct hostname name;
 
     h->name = bytes_of_text(o->name);
     if (hostname_parse_pattern(h->name, &name) < 0) {
-        build_error(b, o, "\"%s\" is no host name: write one like www.example.org, *.example.org or 192.0.2.7, without a port",
-                    o->name);
+        build_error(
+            b, o, "\"%s\" is no host name: write one like www.example.org, *.example.org or 192.0.2.7, without a port",
+            o->name);
         return;
     }
     h->name = arena_copy(b->arena, bytes_of_text(name.text));
@@ -136,7 +143,8 @@ static void build_host_name(struct builder *b, struct snapshot_listener *l, stru
         check_covered(b, l, &name, o);
 }
 
-static void build_host(struct builder *b, struct snapshot_listener *l, struct snapshot_host *h, const struct host_options *o)
+static void build_host(struct builder *b, struct snapshot_listener *l, struct snapshot_host *h,
+                       const struct host_options *o)
 {
     build_host_name(b, l, h, o);
     build_host_policy(b, l, h, o);

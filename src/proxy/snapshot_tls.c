@@ -43,7 +43,9 @@ static void complain_unknown(struct builder *b, const char *name, const void *fi
     if (best.word)
         build_error(b, field, "unknown TLS policy \"%s\"\ndid you mean \"%s\"?", name, best.word);
     else
-        build_error(b, field, "unknown TLS policy \"%s\"\npolicies are the keys of `tls`; `default` is always there, and `off` means plain HTTP",
+        build_error(b, field,
+                    "unknown TLS policy \"%s\"\npolicies are the keys of `tls`; `default` is always there, and `off` "
+                    "means plain HTTP",
                     name);
 }
 
@@ -71,7 +73,8 @@ static bool load_client_ca(struct builder *b, struct snapshot_policy *p)
 
     if (c->certificate == TLS_CLIENT_OFF) {
         if (c->ca.path)
-            build_warning(b, &c->ca, "clients are not asked for certificates: write `certificate: required` or `optional` too");
+            build_warning(b, &c->ca,
+                          "clients are not asked for certificates: write `certificate: required` or `optional` too");
         return true;
     }
     if (!c->ca.path) {
@@ -85,7 +88,8 @@ static bool load_client_ca(struct builder *b, struct snapshot_policy *p)
         return false;
     }
     if (!has_certificate(file->content)) {
-        build_error(b, &c->ca, "%s holds no certificate in PEM form: nobody could be authenticated with it", c->ca.path);
+        build_error(b, &c->ca, "%s holds no certificate in PEM form: nobody could be authenticated with it",
+                    c->ca.path);
         return false;
     }
     p->client_ca_pem = arena_copy(b->arena, file->content);
@@ -142,7 +146,8 @@ static void check_dates(struct builder *b, const struct certificate *c, const vo
     else if (left < WARN_DAYS * DAY)
         build_warning(b, field, "the certificate in %s expires in %d days, on %s", c->source, (int)(left / DAY), date);
     else if (c->not_before > b->now)
-        build_warning(b, field, "the certificate in %s is not valid before %s: clients will refuse it until then", c->source, date);
+        build_warning(b, field, "the certificate in %s is not valid before %s: clients will refuse it until then",
+                      c->source, date);
 }
 
 /* The certificate of those files, parsed when it is first asked for. NULL: it is faulty. */
@@ -236,7 +241,8 @@ static void use_file(struct builder *b, struct snapshot_listener *l, const struc
     else if (!has_certificate(content))
         build_error(b, files, "%s holds neither a certificate nor a key in PEM form", path);
     else
-        build_error(b, files, "%s holds no private key, and there is no %s: add it to the file, or write `certificate` and `key`",
+        build_error(b, files,
+                    "%s holds no private key, and there is no %s: add it to the file, or write `certificate` and `key`",
                     path, key_path ? key_path : "file with it");
 }
 
@@ -267,11 +273,13 @@ static void use_files(struct builder *b, struct snapshot_listener *l, const stru
 
 void build_certificates(struct builder *b, struct snapshot_listener *l)
 {
-    const struct option_list *list = l->options->certificates.count ? &l->options->certificates : &b->site->certificates;
+    const struct option_list *list =
+        l->options->certificates.count ? &l->options->certificates : &b->site->certificates;
 
     l->certificates = build_alloc(b, b->certificates_most, sizeof *l->certificates);
     if (!list->count) {
-        build_error(b, l->options, "a TLS listener needs certificates: write `certificates: FILE`, or `tls: off` for plain HTTP");
+        build_error(b, l->options,
+                    "a TLS listener needs certificates: write `certificates: FILE`, or `tls: off` for plain HTTP");
         return;
     }
     for (size_t i = 0; i < list->count; i++) {
@@ -296,11 +304,16 @@ void build_certificates(struct builder *b, struct snapshot_listener *l)
 static const char *const alpn[] = { "http/1.1", NULL };
 
 /* A new reference to the context of a policy and a certificate; NULL after a complaint. */
-static struct tls_context *context_of(struct builder *b, struct built_policy *policy, const struct certificate *c, const void *field)
+static struct tls_context *context_of(struct builder *b, struct built_policy *policy, const struct certificate *c,
+                                      const void *field)
 {
     struct tls_server_parts parts = {
-        .policy = policy->policy.options, .client_ca_pem = policy->policy.client_ca_pem, .leaf = c->leaf, .chain = c->chain,
-        .key = c->key, .alpn = alpn,
+        .policy = policy->policy.options,
+        .client_ca_pem = policy->policy.client_ca_pem,
+        .leaf = c->leaf,
+        .chain = c->chain,
+        .key = c->key,
+        .alpn = alpn,
     };
     struct built_context *built;
     const char *why;
@@ -311,7 +324,8 @@ static struct tls_context *context_of(struct builder *b, struct built_policy *po
     built = build_alloc(b, 1, sizeof *built);
     built->context = tls_context_new_server(&parts, &why);
     if (!built->context) {
-        build_error(b, field, "TLS policy \"%s\" with the certificate in %s: %s", policy->policy.options->name, c->source, why);
+        build_error(b, field, "TLS policy \"%s\" with the certificate in %s: %s", policy->policy.options->name,
+                    c->source, why);
         policy->is_broken = true;
         return NULL;
     }
@@ -328,7 +342,10 @@ static void bind_tickets(const struct snapshot_listener *l, struct snapshot_host
     const struct tls_policy_options *o = h->policy->options;
     int numbers[] = { o->profile, o->versions_least, o->versions_most };
     struct bytes pieces[] = {
-        l->name, h->name, bytes_of_text(o->name), bytes_of(numbers, sizeof numbers),
+        l->name,
+        h->name,
+        bytes_of_text(o->name),
+        bytes_of(numbers, sizeof numbers),
         bytes_of(h->policy->clients_identity, sizeof h->policy->clients_identity),
     };
 

@@ -3,7 +3,8 @@
 
 enum { SERVERS_MOST = 4096 }; /* addresses of one upstream */
 
-static void add_server(struct builder *b, struct snapshot_upstream *u, const struct option_endpoint *e, const struct address *a)
+static void add_server(struct builder *b, struct snapshot_upstream *u, const struct option_endpoint *e,
+                       const struct address *a)
 {
     char text[ADDRESS_TEXT];
 

@@ -35,7 +35,8 @@ static int look_head(struct stream *s, struct message *m)
         return -E_SERVER_CLOSED;
     if (n < 0)
         return server_error(n);
-    error = h1_parse_response(bytes_part(buffer_content(&c->wire.connection->in), 0, (size_t)n), &c->limits, c->method, m);
+    error =
+        h1_parse_response(bytes_part(buffer_content(&c->wire.connection->in), 0, (size_t)n), &c->limits, c->method, m);
     if (error)
         return server_error(error);
     if (m->status == 101) /* nothing was asked to be upgraded */

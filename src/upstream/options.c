@@ -2,7 +2,8 @@
 
 static const struct option server_rows[] = {
     { "address", OPTION_ENDPOINT, OPTION_AT(struct server_options, address), .required = true,
-      .doc = "Host and port, or unix:/path. A name is resolved when the configuration is loaded; every address that it has becomes a server." },
+      .doc = "Host and port, or unix:/path. A name is resolved when the configuration is loaded; every address that it "
+             "has becomes a server." },
 };
 
 static const struct option_table server_table =
@@ -11,10 +12,10 @@ static const struct option_table server_table =
 static const struct option timeouts_rows[] = {
     { "connect", OPTION_DURATION, OPTION_AT(struct upstream_timeouts, connect_ns), .standard = "5s", .least = 1,
       .doc = "Until a connection to the server stands; then another server is tried." },
-    { "response_head", OPTION_DURATION, OPTION_AT(struct upstream_timeouts, response_head_ns), .standard = "60s", .least = 1,
-      .doc = "From the end of the request to the head of the response; then the client gets 504." },
-    { "response_gap", OPTION_DURATION, OPTION_AT(struct upstream_timeouts, response_gap_ns), .standard = "60s", .least = 1,
-      .doc = "Between two pieces of a response while the client is ready to take more." },
+    { "response_head", OPTION_DURATION, OPTION_AT(struct upstream_timeouts, response_head_ns), .standard = "60s",
+      .least = 1, .doc = "From the end of the request to the head of the response; then the client gets 504." },
+    { "response_gap", OPTION_DURATION, OPTION_AT(struct upstream_timeouts, response_gap_ns), .standard = "60s",
+      .least = 1, .doc = "Between two pieces of a response while the client is ready to take more." },
 };
 
 static const struct option_table timeouts_table =
@@ -27,18 +28,18 @@ static const struct option pool_rows[] = {
       .doc = "How long an idle connection is kept. Choose it shorter than the servers' own keep-alive time." },
 };
 
-static const struct option_table pool_table =
-    OPTION_TABLE("pool", struct pool_options, pool_rows, "Connections that are kept open to servers for the next request.");
+static const struct option_table pool_table = OPTION_TABLE(
+    "pool", struct pool_options, pool_rows, "Connections that are kept open to servers for the next request.");
 
 static const struct option upstream_rows[] = {
-    { "servers", OPTION_LIST, OPTION_AT(struct upstream_options, servers), .table = &server_table, .required = true, .least = 1,
-      .doc = "The servers, used in turn." },
+    { "servers", OPTION_LIST, OPTION_AT(struct upstream_options, servers), .table = &server_table, .required = true,
+      .least = 1, .doc = "The servers, used in turn." },
     { "timeouts", OPTION_SECTION, OPTION_AT(struct upstream_options, timeouts), .table = &timeouts_table,
       .doc = "How long servers are waited for." },
     { "pool", OPTION_SECTION, OPTION_AT(struct upstream_options, pool), .table = &pool_table,
       .doc = "Connections kept for the next request." },
 };
 
-const struct option_table upstream_options =
-    OPTION_TABLE("upstream", struct upstream_options, upstream_rows, "A named group of servers that requests are passed on to.",
-                 .example = "upstreams:\n  app: { servers: [10.0.0.11:8080, 10.0.0.12:8080] }\n");
+const struct option_table upstream_options = OPTION_TABLE(
+    "upstream", struct upstream_options, upstream_rows, "A named group of servers that requests are passed on to.",
+    .example = "upstreams:\n  app: { servers: [10.0.0.11:8080, 10.0.0.12:8080] }\n");
