@@ -241,6 +241,14 @@ def test_a_failed_handshake_gets_one_line_with_reason_alert_and_name(proxy):
     assert len(re.findall("^.*handshake failed", proxy.stderr, re.MULTILINE)) == 1
 
 
+def test_a_client_that_no_certificate_suits_is_told_apart(proxy):
+    from support.openssl import s_client
+    seen = s_client(proxy.port, "-sigalgs", "ed25519")
+    assert not seen.connected and seen.alert == 40
+    line = proxy.wait_stderr(r".*handshake failed.*").group(0)
+    assert "no certificate that this client can use" in line and "handshake_failure" in line
+
+
 def test_an_alert_of_the_client_is_logged(proxy, pki):
     import ssl
     with pytest.raises(ssl.SSLCertVerificationError):
