@@ -107,6 +107,7 @@ static void close_session(struct h1_session *h, bool reset)
     struct session *s = &h->base;
     struct session_home *home = s->home;
 
+    CHECK(!h->exchange);
     loop_timer_stop(home->net->loop, &h->timer);
     loop_defer_cancel(&h->again);
     list_remove(&s->link);
@@ -520,5 +521,6 @@ void session_abort(struct session *s)
 
     if (h->exchange)
         exchange_abort(h->exchange, -E_STOPPING);
+    h->exchange = NULL;
     close_session(h, true);
 }

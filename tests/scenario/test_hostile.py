@@ -82,7 +82,7 @@ def hunted(request, start, port, backend, certificate):
     secure = request.param == "tls"
     timeouts = {"handshake": "2s", "request_head": "2s", "idle": "2s", "window": "1s"}
     proxy = start(site(port, backend.port, certificate if secure else None, listener={"timeouts": timeouts},
-                       upstream={"timeouts": {"connect": "2s", "response_head": "2s", "response_gap": "2s"}}, log={"access": "off"}))
+                       upstream={"timeouts": {"connect": "2s", "response_head": "500ms", "response_gap": "500ms"}}, log={"access": "off"}))
     shared = context()
     proxy.secure, proxy.port = secure, port
     proxy.client = (lambda: tls_client(port, ssl_context=shared)) if secure else (lambda: plain_client(port))
@@ -201,7 +201,7 @@ def test_clients_that_mutate_tls(hunted, backend, seed, version):
     random_, c = random.Random(seed), context(least=version, most=version)
     for _ in range(100 * ROUNDS):
         s = connect(hunted.port)
-        s.settimeout(3)
+        s.settimeout(0.3)
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = c.wrap_bio(incoming, outgoing, server_hostname="a.test")
         spoil = random_.randrange(4)

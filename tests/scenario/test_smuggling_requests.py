@@ -1,8 +1,18 @@
 """A request that could be read in two ways is refused, the connection is closed, and nothing of it or behind it
 reaches a server."""
+import os
+import signal
+import socket
+import threading
+import time
+
 import pytest
 
-from support.client import get, tls_client
+from support.backend import response
+from support.client import get, plain_client, tls_client
+from support.ports import free_port
+from support.unlade import site
+from support.waiting import LONG
 
 # What follows each malformed request on the wire: a request of the attacker's that nobody may ever see.
 SMUGGLED = get("/smuggled")
@@ -203,3 +213,54 @@ def test_content_behind_a_get_without_length_is_the_next_request(stack, pki):
         assert c.response().status == 200
         assert_refused(c)
     assert [e.target for e in stack.backend.exchanges] == ["/first"]
+
+
+@pytest.fixture
+def slow_port():
+    """A listening socket whose queue is full: connections to it are neither made nor refused."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", free_port()))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for s in waiting:
+            s.setblocking(False)
+            s.connect_ex(full.getsockname())
+        yield full.getsockname()[1]
+        for s in waiting:
+            s.close()
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["second server", "first server"])
+@pytest.mark.parametrize("secure", [True, False], ids=["tls", "plain"])
+def test_a_body_that_looks_like_a_request_is_never_one(start, backend, port, slow_port, certificate, pki, secure, before):
+    """Also when it comes in the same moment as the answer to the request before it, and has to wait for a server. The
+    worker is held still, so that it sees both at once, with the beginning of the second head already in its hands."""
+    proxy = start(site(port, [backend.port, slow_port], certificate if secure else None, upstream={"timeouts": {"connect": "500ms"}}))
+    (worker,) = proxy.workers()
+    go, answered = threading.Event(), threading.Event()
+
+    def answer(e):
+        e.read_body()
+        if e.target == "/first":
+            go.wait(LONG)
+            answered.set()
+        e.send(response())
+    backend.answer = answer
+    second = get("/second", method="POST", body=SMUGGLED * 5)
+    with tls_client(port, pki) if secure else plain_client(port) as c:
+        for _ in range(before):
+            assert c.request(get("/before")).status == 200
+        backend.exchanges.clear()
+        c.send(get("/first") + second[:10])
+        backend.wait_exchanges(1)
+        os.kill(worker, signal.SIGSTOP)
+        go.set()
+        assert answered.wait(LONG)
+        time.sleep(0.05)    # the answer is on its way before the rest is
+        c.send(second[10:-50])
+        os.kill(worker, signal.SIGCONT)
+        assert c.response().status == 200
+        c.send(second[-50:])
+        assert c.response("POST").status == 200
+    assert [e.target for e in backend.exchanges] == ["/first", "/second"]
+    assert backend.exchanges[1].body == SMUGGLED * 5
