@@ -243,6 +243,7 @@ void loop_run(struct loop *l)
         run_deferred(l);
         release_retired(l);
     }
+    l->stopping = false;
 }
 
 void loop_stop(struct loop *l)

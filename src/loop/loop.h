@@ -28,7 +28,7 @@ struct loop;
 struct loop *loop_new(void);
 /* Nothing may be watched any more; retired memory is freed, mail that was not read is dropped. */
 void loop_free(struct loop *l);
-/* Runs turns until loop_stop(). */
+/* Runs turns until loop_stop(); may be called again. */
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 /* Nanoseconds of the monotonic clock, as of this turn. */

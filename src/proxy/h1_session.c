@@ -487,14 +487,15 @@ void session_open(struct session_home *home, struct site *site, const struct sna
           listener->tls ? listener->options->timeouts.handshake_ns : listener->options->timeouts.idle_ns);
 }
 
-/* A kept connection ends now, unless a request is on its way in the socket already: that one is served. */
+/* A kept connection ends now, unless a request has come already, pipelined or into the socket: that one is served. */
 static void drain_idle(struct h1_session *h)
 {
     struct connection *c = h->base.connection;
-    int n;
+    int n = (int)buffer_used(&c->in);
 
     c->readable = true;
-    n = connection_receive(c);
+    if (n == 0)
+        n = connection_receive(c);
     if (n > 0)
         read_request(h);
     else if (n == -E_AGAIN)
