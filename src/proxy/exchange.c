@@ -8,6 +8,7 @@
 #include "proxy/respond.h"
 
 enum {
+    OWN_ANSWER = 4096,       /* bytes: an answer of our own, without what the client said */
     ARENA_MOST = 512 * 1024, /* bytes: two heads with their fields and what is added */
     ATTEMPTS_MOST = 2,
 };
@@ -208,6 +209,7 @@ static void answer(struct exchange *x, int error)
     x->error = error;
     x->is_own = true;
     drain_request(x);
+    x->arena.limit = ARENA_MOST + OWN_ANSWER; /* also when the messages took all that they may */
     failed = respond_error(x, error);
     if (failed)
         exchange_fail_send(x, failed);
@@ -292,6 +294,7 @@ void exchange_begin(struct exchange *x, int error, uint64_t began_ns)
     x->client_version = m->version ? m->version : HTTP_1_1;
     x->must_close = error || !m->persistent || x->session->home->draining;
     x->client_ended = error == 0 && m->body == BODY_NONE;
+    x->client_expects = m->expect_continue;
     x->host = &x->session->listener->fallback;
     if (!error)
         error = admit(x);

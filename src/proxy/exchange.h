@@ -49,6 +49,7 @@ struct exchange {
 
     bool request_head_sent;
     bool request_taken;            /* a byte of its content was taken from the client */
+    bool client_expects;           /* Expect: 100-continue; neither that nor content has come: it is the server's turn */
     bool request_unwanted;         /* the server takes no more of it; its answer may be there all the same */
     bool request_ended;            /* all of it was handed to the server's stream */
     bool client_ended;             /* all of it came from the client */

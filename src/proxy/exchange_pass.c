@@ -55,6 +55,7 @@ static int pass_request_body(struct exchange *x)
         client->ops->took(client, (size_t)sent);
         x->server_progress = true;
         x->request_taken = true;
+        x->client_expects = false;
         x->request_bytes += (uint64_t)sent;
         if (most && x->request_bytes > most) {
             exchange_fail_client(x, -E_BODY_TOO_LARGE);
@@ -117,6 +118,7 @@ static int take_response_head(struct exchange *x)
         }
         if (x->response.status >= 200)
             break;
+        x->client_expects &= x->response.status != 100;
         if (x->client_version >= HTTP_1_1)
             error = x->client->ops->send_head(x->client, &x->response);
         if (error && error != -E_AGAIN) { /* without room an interim response is left out */

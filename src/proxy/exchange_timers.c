@@ -11,7 +11,7 @@ static enum server_phase server_phase(const struct exchange *x)
     if (x->server_blocks)
         return PHASE_REQUEST;
     if (!x->response_seen)
-        return x->request_ended || x->request_unwanted ? PHASE_HEAD : PHASE_NONE;
+        return x->request_ended || x->request_unwanted || x->client_expects ? PHASE_HEAD : PHASE_NONE;
     return x->server_waited_for ? PHASE_BODY : PHASE_NONE;
 }
 
@@ -48,7 +48,7 @@ static void arm_client_timer(struct exchange *x)
     const struct listener_timeouts *limits = &x->session->listener->options->timeouts;
     struct loop *loop = exchange_loop(x);
 
-    if (!x->client_waited_for && !x->client_blocks) {
+    if ((!x->client_waited_for || x->client_expects) && !x->client_blocks) {
         loop_timer_stop(loop, &x->client_timer);
         return;
     }

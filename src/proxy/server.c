@@ -11,7 +11,8 @@
 enum {
     ACCEPTS_A_TURN = 64,
     EXCHANGES_KEPT = 256,
-    PAUSE_MS = 100, /* when descriptors are out */
+    PAUSE_MS = 100,        /* when descriptors are out */
+    COMPLAIN_SECONDS = 10, /* between two lines that say so */
 };
 
 /* A socket that this thread accepts from. */
@@ -37,7 +38,8 @@ struct server {
     struct mail drain_mail, stop_mail;
     atomic_flag drain_asked, stop_asked; /* each is posted once */
     struct server_counts counts;
-    bool paused; /* no accepting for now: too many connections, or no descriptors */
+    uint64_t complain_from_ns; /* when the next complaint about that may be logged */
+    bool paused;               /* no accepting for now: too many connections, or no descriptors */
 };
 
 static void stop_when_drained(struct server *s)
@@ -83,6 +85,17 @@ static void on_session_closed(struct session_home *home)
     stop_when_drained(s);
 }
 
+/* Whether it is time to say again that no more connections can be accepted. */
+static bool may_complain(struct server *s)
+{
+    uint64_t now = loop_now(s->net.loop);
+
+    if (now < s->complain_from_ns)
+        return false;
+    s->complain_from_ns = now + COMPLAIN_SECONDS * NS_PER_S;
+    return true;
+}
+
 /* Accepts at most that many. Returns 0 when the queue is empty, else the error of the last accept, -E_AGAIN for more. */
 static int accept_some(struct listening *l, unsigned most)
 {
@@ -93,8 +106,9 @@ static int accept_some(struct listening *l, unsigned most)
         int fd;
 
         if (s->home.session_count >= s->setup.connections_most) {
-            log_warning("%llu connections are open, which is this thread's limit; more of them wait",
-                        (unsigned long long)s->home.session_count);
+            if (may_complain(s))
+                log_warning("%llu connections are open, which is this thread's limit; more of them wait",
+                            (unsigned long long)s->home.session_count);
             pause_accepting(s);
             return -E_LIMIT;
         }
@@ -102,7 +116,8 @@ static int accept_some(struct listening *l, unsigned most)
         if (fd == -E_AGAIN)
             return 0;
         if (fd == -E_LIMIT) {
-            log_error("no descriptor or memory for another connection; accepting again in %d ms", PAUSE_MS);
+            if (may_complain(s))
+                log_error("no descriptor or memory for another connection; accepting again in %d ms", PAUSE_MS);
             pause_accepting(s);
             loop_timer_set(s->net.loop, &s->pause_timer, loop_now(s->net.loop) + PAUSE_MS * NS_PER_MS);
             return fd;
@@ -134,6 +149,7 @@ static void close_listening(struct listening *l, bool serve_queued)
             ;
     if (l->watched)
         loop_unwatch_listener(s->net.loop, &l->watch);
+    loop_forget(&l->watch);
     close(l->watch.fd);
     list_remove(&l->link);
     loop_retire(s->net.loop, &l->retired, free_listening); /* this turn's events may still name it */
