@@ -10,6 +10,7 @@ here=$PWD
 
 # ---- What comes from Debian (12 or newer). A word installs its own group and the ones before it. ----
 build_packages="gcc libc6-dev pkgconf meson ninja-build libssl-dev libfyaml-dev zlib1g-dev libzstd-dev"
+demo_packages="curl" # the command that the demo prints
 test_packages="libcmocka-dev clang libclang-rt-dev llvm python3 python3-pytest python3-pytest-timeout python3-yaml python3-cryptography
     openssl ca-certificates curl gnutls-bin nginx haproxy wrk nghttp2-client strace procps"
 lint_packages="clang-format clang-tidy cppcheck gcovr shellcheck"
@@ -34,7 +35,7 @@ help()
 usage: ./do WORD [ARGUMENT...]
 
   help                 this text
-  deps [GROUP]         install what is missing: build (default), test, lint, bench or all
+  deps [GROUP]         install what is missing: build (default), demo, test, lint, bench or all
   build [KIND]         build/release (default), or: asan, tsan, fuzz, coverage
   demo [ARGUMENT...]   build, then serve https://localhost:8443 in front of a demo backend
   test [--full] [unit|scenario|fuzz|checks [PATTERN]]
@@ -117,11 +118,12 @@ deps()
 {
     case ${1:-build} in
     build) set -- $build_packages ;;
+    demo) set -- $build_packages $demo_packages ;;
     test) set -- $build_packages $test_packages ;;
     lint) set -- $build_packages $test_packages $lint_packages ;;
     bench) set -- $build_packages $bench_packages ;;
     all) set -- $build_packages $test_packages $lint_packages $bench_packages ;;
-    *) die "deps: no such group: $1 (build, test, lint, bench, all)" ;;
+    *) die "deps: no such group: $1 (build, demo, test, lint, bench, all)" ;;
     esac
     missing=$(missing_packages "$@" | sort -u)
     if [ -n "$missing" ]; then
@@ -346,7 +348,7 @@ build)
     build "$@"
     ;;
 demo)
-    deps build
+    deps demo
     build release
     exec build/release/unlade demo "$@"
     ;;
