@@ -9,6 +9,7 @@
 #include "app/supervisor.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "config/suggest.h"
 
 int command_misused(const struct command *c, const char *format, ...)
 {
@@ -49,6 +50,19 @@ static const struct command_flag *find_flag(const struct command_flag *flags, co
     return NULL;
 }
 
+static int unknown_option(const struct command *c, const struct command_flag *flags, const char *word)
+{
+    size_t dashes = strspn(word, "-");
+    struct bytes name = bytes_of(word + dashes, strcspn(word + dashes, "="));
+    struct suggestion best = { 0 };
+
+    for (; flags->name; flags++)
+        suggest(&best, name, flags->name);
+    if (best.word)
+        return command_misused(c, "unknown option %s: did you mean --%s?", word, best.word);
+    return command_misused(c, "unknown option %s", word);
+}
+
 int command_options(const struct command *c, int argc, char **argv, const struct command_flag *flags, int *ret_status)
 {
     int i;
@@ -66,7 +80,7 @@ int command_options(const struct command *c, int argc, char **argv, const struct
         }
         flag = find_flag(flags, argv[i], &value);
         if (!flag) {
-            *ret_status = command_misused(c, "unknown option %s", argv[i]);
+            *ret_status = unknown_option(c, flags, argv[i]);
             return -1;
         }
         if (!value)
@@ -196,7 +210,7 @@ const struct command commands[] = {
       serve_command },
     { "check", "[-c FILE]", "Reads a configuration and everything that it names, and says what is wrong.",
       "\n  -c, --config FILE   the configuration (default " CONFIG_STANDARD ")\n"
-      "\nEnds with status 0 when `unlade run` would serve it, 1 when it would not.\n",
+      "\nEnds with status 0 when it is fine, perhaps with warnings, and 1 when it is not. No port is bound, no log opened.\n",
       check_command },
     { "demo", "[--port PORT]", "Serves https://localhost:8443 in front of a demo server, with a certificate of its own CA.",
       "\n  --port PORT   the port (default 8443)\n"

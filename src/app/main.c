@@ -6,6 +6,7 @@
 
 #include "app/command.h"
 #include "app/version.h"
+#include "config/suggest.h"
 #include "tls/memory.h"
 
 /* Whoever started us may have closed them; a log must not end up in what is opened in their place. */
@@ -28,6 +29,19 @@ static const struct command *find(const char *name)
     return NULL;
 }
 
+static int unknown(const char *name)
+{
+    struct suggestion best = { 0 };
+
+    if (name[0] == '-')
+        return command_misused(NULL, "unknown option %s", name);
+    for (const struct command *c = commands; c->name; c++)
+        suggest(&best, bytes_of_text(name), c->name);
+    if (best.word)
+        return command_misused(NULL, "there is no command %s: did you mean %s?", name, best.word);
+    return command_misused(NULL, "there is no command %s", name);
+}
+
 static void print_overview(FILE *out)
 {
     fputs("Unlade terminates TLS in front of web servers.\n\nusage: unlade COMMAND [OPTION...]\n\n", out);
@@ -48,7 +62,7 @@ static int help(int argc, char **argv)
     }
     c = find(argv[2]);
     if (!c)
-        return command_misused(NULL, "there is no command %s", argv[2]);
+        return unknown(argv[2]);
     command_print_help(c);
     return EXIT_FINE;
 }
@@ -80,6 +94,6 @@ int main(int argc, char **argv)
         return finish(help(argc, argv));
     c = find(argv[1]);
     if (!c)
-        return command_misused(NULL, "there is no command %s", argv[1]);
+        return unknown(argv[1]);
     return finish(c->run(c, argc - 1, argv + 1));
 }
