@@ -55,7 +55,8 @@ struct bytes cursor_bytes(struct cursor *c, size_t size)
         c->failed = true;
         return BYTES_NONE;
     }
-    c->at += size;
+    if (size) /* C17 has no NULL + 0 */
+        c->at += size;
     return taken;
 }
 

@@ -101,12 +101,26 @@ static void a_read_past_the_end_fails_for_good(void **state)
     assert_true(c.failed);
 }
 
+static void a_view_of_nothing_has_parts_and_can_be_read(void **state)
+{
+    struct cursor c = cursor_of(BYTES_NONE);
+
+    assert_null(bytes_part(BYTES_NONE, 0, 1).at);
+    assert_null(bytes_from(BYTES_NONE, 7).at);
+    assert_int_equal(cursor_left(&c), 0);
+    assert_int_equal(cursor_bytes(&c, 0).size, 0);
+    assert_false(c.failed);
+    assert_int_equal(cursor_u8(&c), 0);
+    assert_true(c.failed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(views_compare),
         cmocka_unit_test(parts_never_leave_the_view),
         cmocka_unit_test(bytes_are_found_and_trimmed),
+        cmocka_unit_test(a_view_of_nothing_has_parts_and_can_be_read),
         cmocka_unit_test(numbers_are_digits_alone),
         cmocka_unit_test(a_cursor_reads_big_endian),
         cmocka_unit_test(a_read_past_the_end_fails_for_good),
