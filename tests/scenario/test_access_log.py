@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from support import hello
+from support import hello, processes
 from support.backend import response
 from support.client import Closed, context, get, plain_client, tls_client
 from support.ports import free_port
@@ -33,7 +33,7 @@ def test_a_request_gets_one_line_with_all_facts(proxy, backend, pki):
     (r,) = logged(proxy)
     assert r["method"] == "POST" and r["path"] == "/x?y=1" and r["status"] == 200 and r["host"] == "a.test"
     assert r["client"] == "127.0.0.1" and r["client_port"] == mine[1]
-    assert r["tls_version"] == "TLSv1.3" and r["tls_cipher"] == "TLS_AES_128_GCM_SHA256" and r["tls_group"] == "X25519"
+    assert r["tls_version"] == "TLSv1.3" and r["tls_cipher"] == "TLS_AES_128_GCM_SHA256" and r["tls_group"] in ("X25519", "X25519MLKEM768")
     assert r["tls_resumed"] is False and r["sni"] == "a.test" and r["alpn"] == "http/1.1"
     assert r["upstream"] == "app" and r["server"] == f"127.0.0.1:{backend.port}" and r["listener"] == "web"
     assert r["request_bytes"] == 5 and r["response_bytes"] == 2
@@ -221,7 +221,7 @@ def test_syslog_takes_the_log_where_there_is_one(start, port, backend, certifica
         syslog.bind(path)
         os.chmod(path, 0o666)
         syslog.settimeout(30)
-        wrapper = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs none /dev/shm; mkdir -p /dev/shm/dev; cp -a /dev/null /dev/urandom /dev/random '
+        wrapper = [*processes.OWN_MOUNTS, f'mount -t tmpfs none /dev/shm; mkdir -p /dev/shm/dev; cp -a /dev/null /dev/urandom /dev/random '
                    f'/dev/zero /dev/shm/dev/; ln -s {path} /dev/shm/dev/log; mount --bind /dev/shm/dev /dev; exec "$0" "$@"']
         start(site(port, backend.port, certificate, log={"access": "syslog"}), wrapper=wrapper)
         with tls_client(port, pki) as c:

@@ -45,6 +45,12 @@ def test_wrong_usage_ends_with_status_2_and_says_so_on_stderr(arguments):
     assert done.returncode == 2 and done.stdout == "" and len(done.stderr) > 10
 
 
+@pytest.mark.parametrize("arguments,meant", [(["chekc"], "check"), (["help", "serv"], "serve"), (["run", "--confg", "x"], "--config")])
+def test_a_slip_of_typing_is_answered_with_the_word_that_was_meant(arguments, meant):
+    done = command(*arguments)
+    assert done.returncode == 2 and f"did you mean {meant}?" in done.stderr
+
+
 def test_a_configuration_that_is_not_there_ends_with_status_1(tmp_path):
     for name in ("run", "check"):
         done = command(name, "-c", tmp_path / "nothing.yaml")

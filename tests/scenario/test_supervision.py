@@ -29,7 +29,7 @@ def kill_worker(proxy, number=signal.SIGKILL):
     return until(lambda: [w for w in proxy.workers() if w != old and not processes.is_alive(old)], "a new worker")[0]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT, signal.SIGQUIT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT, signal.SIGSYS])
 def test_a_worker_that_dies_is_reported_and_started_again(proxy, pki, number):
     kill_worker(proxy, number)
     with tls_client(proxy.port, pki) as c:
@@ -236,7 +236,8 @@ def test_ready_means_ready(start, port, backend, certificate, pki):
 def test_it_serves_and_reaps_as_process_1(start, port, backend, certificate, pki, tmp_path):
     """In a PID namespace of its own, where orphans become its children."""
     needs_root()
-    proxy = start(site(port, backend.port, certificate), wrapper=["unshare", "--pid", "--fork", "--mount-proc", "--kill-child=SIGTERM"])
+    proxy = start(site(port, backend.port, certificate), wrapper=[
+        *processes.OWN_MOUNTS, 'exec unshare --pid --fork --kill-child=SIGTERM "$0" "$@"', "sh", "-c", 'mount -t proc proc /proc && exec "$0" "$@"'])
     with tls_client(port, pki) as c:
         assert c.request(get()).status == 200
     (first,) = processes.children_of(proxy.process.pid)

@@ -116,8 +116,15 @@ class Client:
             name, _, value = line.decode("latin-1").partition(":")
             r.trailers.append((name, value.strip()))
 
+    def _receive(self, most):
+        """b"" where the connection ended, in order or not."""
+        try:
+            return self.socket.recv(most)
+        except ConnectionResetError:
+            return b""
+
     def _fill(self):
-        data = self.socket.recv(262144)
+        data = self._receive(262144)
         if not data:
             raise Closed(f"closed; unread: {self._buffer[:200]!r}")
         self._buffer += data
@@ -131,7 +138,7 @@ class Client:
     def read_exactly(self, n):
         parts, have = [self._buffer], len(self._buffer)
         while have < n:
-            data = self.socket.recv(min(n - have, 1 << 20))
+            data = self._receive(min(n - have, 1 << 20))
             if not data:
                 raise Closed(f"closed after {have} of {n} bytes")
             parts.append(data)

@@ -48,7 +48,10 @@ class Seen:
 
     @property
     def peer_signature(self):
-        return self._find(r"^Peer signature type: (.*)$")
+        """ECDSA, RSA-PSS or RSA, as OpenSSL 3.0 says it; 3.5 prints the scheme's name."""
+        said = self._find(r"^Peer signature type: (.*)$")
+        names = {"ecdsa_": "ECDSA", "rsa_pss_": "RSA-PSS", "rsa_pkcs1_": "RSA"}
+        return said and next((name for scheme, name in names.items() if said.startswith(scheme)), said)
 
     @property
     def subject(self):

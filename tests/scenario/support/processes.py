@@ -1,6 +1,11 @@
 """Processes as /proc shows them."""
 import os
 
+# Put before a script of sh: it and the command behind it run in a mount namespace of their own. unshare's own way to part
+# from the parent's namespace wants / to be a mount point, which it is not in a chroot.
+OWN_MOUNTS = ["unshare", "--mount", "--propagation", "unchanged", "sh", "-c",
+              'cut -d " " -f 2 /proc/self/mounts | xargs -n 1 mount --make-private 2>/dev/null; exec sh -c "$0" "$@"']
+
 
 def _stat(pid):
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
