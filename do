@@ -327,7 +327,17 @@ install_word()
     else
         install -D -m 644 packaging/unlade.yaml "$to/etc/unlade/unlade.yaml"
     fi
-    say "installed under $to$prefix; next: systemd-sysusers; certificates with their keys in /etc/unlade/certs; edit /etc/unlade/unlade.yaml; systemctl enable --now unlade"
+    say "installed under $to$prefix. What comes next, as root:"
+    cat >&2 <<TEXT
+    systemd-sysusers $prefix/lib/sysusers.d/unlade.conf    # the user that the worker runs as
+    put certificates with their keys in /etc/unlade/certs, and edit /etc/unlade/unlade.yaml
+    $prefix/bin/unlade check
+TEXT
+    case $prefix in
+    /usr | /usr/local) echo "    systemctl daemon-reload" >&2 ;;
+    *) echo "    systemctl link $prefix/lib/systemd/system/unlade.service" >&2 ;; # systemd does not look there
+    esac
+    echo "    systemctl enable --now unlade" >&2
 }
 
 # No `&&` between the steps here: it would switch the shell's stop-at-the-first-error off inside of them.

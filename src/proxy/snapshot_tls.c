@@ -225,6 +225,15 @@ static const char *key_beside(struct builder *b, const char *path)
     return name;
 }
 
+/* A note, behind a line break, for files in the other usual forms. */
+static const char *conversion(struct bytes content)
+{
+    if (content.size == 0 || content.at[0] != 0x30) /* SEQUENCE, with which both begin */
+        return "";
+    return "\nif it is DER: openssl x509 -inform DER -in FILE -out NEW.pem"
+           "\nif it is PKCS #12: openssl pkcs12 -in FILE -nodes -out NEW.pem";
+}
+
 /* One file of `files`: with its key inside, or in a file beside it. */
 static void use_file(struct builder *b, struct snapshot_listener *l, const struct option_file *files, const char *path,
                      struct bytes content, bool from_glob)
@@ -239,7 +248,7 @@ static void use_file(struct builder *b, struct snapshot_listener *l, const struc
     else if (key)
         use(l, load(b, path, content, key_path, key->content, files));
     else if (!has_certificate(content))
-        build_error(b, files, "%s holds neither a certificate nor a key in PEM form", path);
+        build_error(b, files, "%s holds neither a certificate nor a key in PEM form%s", path, conversion(content));
     else
         build_error(b, files,
                     "%s holds no private key, and there is no %s: add it to the file, or write `certificate` and `key`",

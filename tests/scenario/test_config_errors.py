@@ -215,6 +215,14 @@ def test_an_encrypted_key_is_refused_with_a_word_on_why(tmp_path, pki):
     refused(tmp_path, with_files(leaf.chain_file, key), "encrypted")
 
 
+def test_a_certificate_that_is_not_pem_is_answered_with_how_to_convert_it(tmp_path, pki):
+    from cryptography.hazmat.primitives import serialization
+    der = tmp_path / "site.der"
+    der.write_bytes(pki.leaf("a.test").certificate.public_bytes(serialization.Encoding.DER))
+    config = site(18443, 18080, pki.leaf("a.test"), listener={"certificates": str(der)})
+    refused(tmp_path, config, "openssl x509 -inform DER")
+
+
 @pytest.mark.parametrize("content", ["", "no certificate\n", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"],
                          ids=["empty", "text", "damaged"])
 def test_a_file_without_a_certificate_is_refused(tmp_path, pki, content):
