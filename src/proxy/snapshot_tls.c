@@ -109,6 +109,18 @@ static void identify_clients(struct snapshot_policy *p)
     CHECK(digest_of(pieces, COUNT_OF(pieces), p->clients_identity) == 0);
 }
 
+/* Whether the policy can be; what else may be wrong with it turns out with a certificate (context_of). */
+static bool is_sound(struct builder *b, const struct tls_policy_options *o)
+{
+    struct tls_policy resolved;
+    char why[TLS_POLICY_WHY];
+
+    if (tls_policy_resolve(o, &resolved, why) == 0)
+        return true;
+    build_error(b, o, "TLS policy \"%s\": %s", o->name, why);
+    return false;
+}
+
 struct snapshot_policy *build_policy(struct builder *b, const char *name, const void *field)
 {
     struct built_policy *built;
@@ -124,7 +136,7 @@ struct snapshot_policy *build_policy(struct builder *b, const char *name, const 
     }
     built = build_alloc(b, 1, sizeof *built);
     built->policy.options = o;
-    built->is_broken = !load_client_ca(b, &built->policy);
+    built->is_broken = !is_sound(b, o) || !load_client_ca(b, &built->policy);
     identify_clients(&built->policy);
     built->next = b->policies;
     b->policies = built;
