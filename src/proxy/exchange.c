@@ -265,7 +265,7 @@ static int admit(struct exchange *x)
         return -E_HOST;
     x->host = site_host(s->listener, named ? &name : NULL);
     if (s->secure && memcmp(x->host->policy->clients_identity, s->host->policy->clients_identity,
-                            sizeof s->host->policy->clients_identity))
+                            sizeof s->host->policy->clients_identity) != 0)
         return -E_MISDIRECTED;
     if (s->listener->options->limits.body_bytes && m->body == BODY_LENGTH &&
         m->length > s->listener->options->limits.body_bytes)

@@ -88,9 +88,7 @@ static int strip(struct exchange *x, struct chain *ret, struct bytes *ret_reques
         if (is_request_id(f) && id_mode != REQUEST_ID_OFF) {
             if (f->id == FIELD_X_REQUEST_ID && (trusted || id_mode == REQUEST_ID_PASS) && f->value.size)
                 *ret_request_id = f->value;
-        } else if (!is_identity(f)) {
-            fields->at[kept++] = *f;
-        } else if (trusted && f->id == FIELD_X_REAL_IP) {
+        } else if (!is_identity(f) || (trusted && f->id == FIELD_X_REAL_IP)) {
             fields->at[kept++] = *f;
         } else if (trusted && !error) {
             error = remember(&x->arena, f, ret);
