@@ -195,7 +195,7 @@ static void drain_request(struct exchange *x)
             x->client_ended = true;
         else
             x->client->ops->took(x->client, data.size);
-        taken += data.size;
+        taken += data.size + EXCHANGE_PIECE_BYTES;
     }
     x->must_close |= !x->client_ended;
 }

@@ -61,11 +61,11 @@ static int pass_request_body(struct exchange *x)
             exchange_fail_client(x, -E_BODY_TOO_LARGE);
             return -E_BODY_TOO_LARGE;
         }
-        if ((size_t)sent >= budget) {
+        if ((size_t)sent + EXCHANGE_PIECE_BYTES >= budget) {
             loop_defer(exchange_loop(x), &x->again);
             return 0;
         }
-        budget -= (size_t)sent;
+        budget -= (size_t)sent + EXCHANGE_PIECE_BYTES;
     }
     return 0;
 }
@@ -186,11 +186,11 @@ static int pass_response_body(struct exchange *x)
         server->ops->took(server, (size_t)sent);
         x->response_bytes += (uint64_t)sent;
         x->server_progress = true;
-        if ((size_t)sent >= budget) {
+        if ((size_t)sent + EXCHANGE_PIECE_BYTES >= budget) {
             loop_defer(exchange_loop(x), &x->again);
             return -E_AGAIN;
         }
-        budget -= (size_t)sent;
+        budget -= (size_t)sent + EXCHANGE_PIECE_BYTES;
     }
     return 0;
 }

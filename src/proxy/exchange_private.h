@@ -5,7 +5,10 @@
 
 #include "proxy/exchange.h"
 
-enum { EXCHANGE_TURN_BYTES = 512 * 1024 }; /* of one direction; then others have their turn */
+enum {
+    EXCHANGE_TURN_BYTES = 512 * 1024, /* of one direction; then others have their turn */
+    EXCHANGE_PIECE_BYTES = 256,       /* what each piece counts for beside its own: a chunk of one byte is work too */
+};
 
 static inline struct loop *exchange_loop(const struct exchange *x)
 {

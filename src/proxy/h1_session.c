@@ -18,7 +18,7 @@ enum phase {
 
 enum {
     LINGER_SECONDS = 3,
-    LINGER_BYTES_MOST = 4 << 20,
+    LINGER_BYTES_MOST = 16 << 20,
     DRAIN_GRACE_SECONDS = 5, /* for the first request of a connection that was just made */
 };
 
@@ -309,7 +309,7 @@ static void read_request(struct h1_session *h)
         take_request(h, (size_t)n);
     } else if (n == -E_AGAIN) {
         connection_settle(c);
-    } else if (n < 0 && error_status(n)) {
+    } else if (n < 0 && error_status(n) && h->phase != PHASE_HANDSHAKE) {
         if (new_exchange(h))
             begin(h, n);
     } else {
@@ -363,10 +363,7 @@ static void on_timer(struct timer *t)
             begin(h, -E_TIMEOUT_HEAD);
         break;
     case PHASE_IDLE:
-        if (connection_is_flushed(h->base.connection))
-            finish_session(h, false);
-        else
-            close_session(h, true);
+        finish_session(h, false); /* who still takes the last response may have it */
         break;
     case PHASE_LINGER:
         on_linger_timer(h);
