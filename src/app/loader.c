@@ -199,6 +199,10 @@ static void resolve(void *context, const struct option_endpoint *e)
     if (bundle_find(l->bundle, BUNDLE_RESOLVED, bytes_of_text(e->host)))
         return;
     r = getaddrinfo(e->host, NULL, &hints, &found);
+    if (r && strcmp(e->host, "localhost") == 0) { /* RFC 6761 6.3: always the loopback, also without /etc/hosts */
+        add(l, BUNDLE_RESOLVED, e->host, NULL, BYTES_LITERAL("127.0.0.1"));
+        return;
+    }
     if (r) {
         config_complain(l->config, COMPLAINT_ERROR, e, "the name \"%s\" cannot be resolved: %s", e->host,
                         r == EAI_SYSTEM ? strerror(errno) : gai_strerror(r));
