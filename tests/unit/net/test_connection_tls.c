@@ -1,0 +1,271 @@
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/connection.h"
+#include "tls/peers.h"
+
+struct fixture {
+    struct net net;
+    struct connection *c;
+    struct timer timer;
+    SSL *client;
+    int peer;
+    unsigned established;
+};
+
+static struct authority authority;
+static struct certificate leaf;
+static struct arena arena;
+static struct tls_context *context;
+static SSL_CTX *client_ctx;
+
+static struct tls_session *choose(struct connection *c, const struct client_hello *hello, uint8_t *ret_alert, int *ret_error)
+{
+    (void)c;
+    (void)hello;
+    (void)ret_alert;
+    *ret_error = 0;
+    return tls_session_new(context, BYTES_LITERAL("host"));
+}
+
+static void established(struct connection *c)
+{
+    ((struct fixture *)c->owner)->established++;
+}
+
+static const struct tls_server_hooks hooks = { choose, established };
+
+static void on_event(struct connection *c)
+{
+    (void)c;
+}
+
+static void stop(struct timer *t)
+{
+    loop_stop(CONTAINER_OF(t, struct fixture, timer)->net.loop);
+}
+
+static void take_events(struct fixture *f)
+{
+    loop_timer_set(f->net.loop, &f->timer, loop_now(f->net.loop) + 1);
+    loop_run(f->net.loop);
+}
+
+static int set_up_all(void **state)
+{
+    const char *names[] = { "a.test", NULL };
+    struct tls_policy_options policy = intermediate();
+
+    (void)state;
+    policy.tickets = false;
+    arena_init(&arena, NULL, SIZE_MAX);
+    authority_make(&authority, "CA");
+    authority_issue(&authority, names, &arena, &leaf);
+    context = server_context(&policy, &leaf, NULL, (const char *const[]){ NULL });
+    client_ctx = client_context(TLS1_3_VERSION, TLS1_3_VERSION);
+    return 0;
+}
+
+static int tear_down_all(void **state)
+{
+    (void)state;
+    SSL_CTX_free(client_ctx);
+    tls_context_unref(context);
+    certificate_clear(&leaf);
+    authority_free(&authority);
+    arena_reset(&arena);
+    return 0;
+}
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    assert_int_equal(net_init(&f->net), 0);
+    f->c = connection_new_tls_server(&f->net, pair[0], &hooks);
+    assert_non_null(f->c);
+    f->c->owner = f;
+    f->c->on_event = on_event;
+    f->peer = pair[1];
+    timer_init(&f->timer, stop);
+    f->client = SSL_new(client_ctx);
+    SSL_set_fd(f->client, f->peer);
+    SSL_set_connect_state(f->client);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    connection_close(f->c, false);
+    SSL_set_shutdown(f->client, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    SSL_free(f->client);
+    close(f->peer);
+    assert_int_equal(buffer_pool_lent(f->net.pool), 0);
+    net_clear(&f->net);
+    ERR_clear_error();
+    free(f);
+    return 0;
+}
+
+static void shake(struct fixture *f)
+{
+    for (int i = 0; i < 10 && f->established == 0; i++) {
+        (void)SSL_do_handshake(f->client);
+        take_events(f);
+        assert_int_equal(connection_receive(f->c), -E_AGAIN);
+    }
+    assert_int_equal(f->established, 1);
+    assert_int_equal(SSL_do_handshake(f->client), 1);
+}
+
+static void what_is_said_arrives_and_close_notify_is_the_end(void **state)
+{
+    struct fixture *f = *state;
+    char got[16];
+
+    shake(f);
+    assert_int_equal(SSL_write(f->client, "hello", 5), 5);
+    SSL_shutdown(f->client);
+    take_events(f);
+    assert_int_equal(connection_receive(f->c), 5);
+    assert_true(connection_has_more(f->c)); /* the end has come with it */
+    assert_int_equal(connection_receive(f->c), 0);
+    assert_int_equal(connection_receive(f->c), 0);
+    assert_int_equal(connection_send(f->c, BYTES_LITERAL("bye")), 3);
+    connection_finish(f->c);
+    assert_int_equal(connection_flush(f->c), 0);
+    assert_int_equal(SSL_read(f->client, got, sizeof got), 3);
+    assert_int_equal(SSL_read(f->client, got, sizeof got), 0);
+    assert_int_equal(SSL_get_shutdown(f->client) & SSL_RECEIVED_SHUTDOWN, SSL_RECEIVED_SHUTDOWN);
+}
+
+static void an_end_without_close_notify_is_a_truncation(void **state)
+{
+    struct fixture *f = *state;
+
+    shake(f);
+    assert_int_equal(SSL_write(f->client, "hello", 5), 5);
+    shutdown(f->peer, SHUT_WR);
+    take_events(f);
+    assert_int_equal(connection_receive(f->c), 5);
+    assert_true(f->c->readable);
+    assert_int_equal(connection_receive(f->c), -E_TRUNCATED);
+    assert_int_equal(connection_receive(f->c), -E_TRUNCATED);
+}
+
+/* Whoever asks connection_has_more before waiting gets all of it, although the socket is quiet after the first read. */
+static void what_lies_in_the_record_layer_is_known(void **state)
+{
+    struct fixture *f = *state;
+    static uint8_t data[16384];
+    size_t sent = 0, got = 0;
+
+    shake(f);
+    for (int i = 0; i < 4; i++, sent += sizeof data)
+        assert_int_equal(SSL_write(f->client, data, sizeof data), sizeof data);
+    take_events(f);
+    assert_int_equal(buffer_reserve(f->net.pool, &f->c->in), 0);
+    buffer_commit(&f->c->in, BUFFER_LARGE - 1000); /* little room for the first of it */
+    for (size_t more = BUFFER_LARGE - 1000; more;) {
+        int n;
+        buffer_consume(&f->c->in, more);
+        if (f->c->in.end == 0)
+            buffer_commit(&f->c->in, BUFFER_LARGE - 1000);
+        n = connection_receive(f->c);
+        if (n == -E_AGAIN)
+            break;
+        assert_true(n > 0);
+        got += (size_t)n;
+        more = buffer_used(&f->c->in);
+        assert_true(got == sent || connection_has_more(f->c));
+    }
+    assert_int_equal(got, sent);
+}
+
+/* A client that has its keys changed again and again and reads nothing of the answers fills what is to be sent. */
+static void answers_to_key_updates_never_take_the_room_of_what_was_promised(void **state)
+{
+    struct fixture *f = *state;
+    static uint8_t data[BUFFER_LARGE];
+    static char sink[1 << 16];
+
+    shake(f);
+    while (connection_send(f->c, bytes_of(data, sizeof data)) > 0 || connection_flush(f->c) == 0)
+        ;
+    for (int i = 0; i < 4000; i++) {
+        int n;
+        if (SSL_key_update(f->client, SSL_KEY_UPDATE_REQUESTED) != 1 || SSL_write(f->client, "x", 1) != 1)
+            break;
+        f->c->readable = true;
+        n = connection_receive(f->c);
+        if (n < 0 && n != -E_AGAIN)
+            break;
+        buffer_drop(f->net.pool, &f->c->in);
+        if (connection_send(f->c, bytes_of(data, i % 3 ? 1 : 20000)) < 0)
+            break;
+        if (i % 50 == 0) {
+            (void)!read(f->peer, sink, (size_t)(i % 7 + 1) * 3000); /* the client sees noise from here on: never mind */
+            f->c->writable = true;
+        }
+        (void)!connection_flush(f->c);
+    }
+}
+
+static void the_end_waits_for_room_and_comes_last(void **state)
+{
+    struct fixture *f = *state;
+    static uint8_t data[BUFFER_LARGE], into[16384];
+    size_t sent = 0, got = 0;
+    ssize_t n;
+
+    shake(f);
+    while ((n = connection_send(f->c, bytes_of(data, sizeof data))) > 0 || connection_flush(f->c) == 0)
+        sent += (size_t)n;
+    connection_finish(f->c);
+    assert_int_equal(connection_flush(f->c), -E_AGAIN);
+    assert_false(f->c->finished);
+    do {
+        int m;
+        f->c->writable = true;
+        (void)!connection_flush(f->c);
+        while ((m = SSL_read(f->client, into, sizeof into)) > 0)
+            got += (size_t)m;
+    } while (!f->c->finished || got < sent);
+    assert_int_equal(SSL_read(f->client, into, sizeof into), 0);
+    assert_int_equal(got, sent);
+    assert_int_equal(SSL_get_shutdown(f->client) & SSL_RECEIVED_SHUTDOWN, SSL_RECEIVED_SHUTDOWN);
+}
+
+static void what_is_discarded_is_read_and_not_kept(void **state)
+{
+    struct fixture *f = *state;
+
+    shake(f);
+    assert_int_equal(SSL_write(f->client, "hello", 5), 5);
+    take_events(f);
+    assert_true(connection_discard(f->c) > 5);
+    assert_int_equal(buffer_used(&f->c->in), 0);
+    assert_int_equal(connection_discard(f->c), -E_AGAIN);
+    shutdown(f->peer, SHUT_WR);
+    take_events(f);
+    assert_int_equal(connection_discard(f->c), 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(what_is_said_arrives_and_close_notify_is_the_end),
+        TEST(an_end_without_close_notify_is_a_truncation),
+        TEST(what_lies_in_the_record_layer_is_known),
+        TEST(answers_to_key_updates_never_take_the_room_of_what_was_promised),
+        TEST(the_end_waits_for_room_and_comes_last),
+        TEST(what_is_discarded_is_read_and_not_kept),
+    };
+    return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
+}
