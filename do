@@ -81,7 +81,7 @@ as_root()
     elif command -v sudo >/dev/null; then
         sudo "$@"
     else
-        die "root is needed to run: $*"
+        die "only root may install packages, and there is no sudo: run this as root: apt-get install $wanted"
     fi
 }
 
@@ -89,7 +89,8 @@ as_root()
 # a policy-rc.d that it takes away again (and puts back what an administrator had there).
 install_packages()
 {
-    say "installing: $*"
+    wanted="$*"
+    say "installing: $wanted"
     as_root sh -eu -c '
         policy=/usr/sbin/policy-rc.d
         restore()
@@ -285,7 +286,8 @@ build()
 
     dir=build/$kind
     options="$cc $($cc --version | head -n 1) $*"
-    if [ ! -e "$dir/build.ninja" ] || [ "$(cat "$dir/options" 2>/dev/null)" != "$options" ]; then
+    place=$(cat "$dir/place" 2>/dev/null || echo "$here") # meson does not follow a tree that was moved or copied
+    if [ ! -e "$dir/build.ninja" ] || [ "$(cat "$dir/options" 2>/dev/null)" != "$options" ] || [ "$place" != "$here" ]; then
         rm -rf "$dir"
         mkdir -p build
         if ! CC=$cc meson setup "$dir" "$@" >"$dir.log" 2>&1; then
@@ -294,6 +296,7 @@ build()
         fi
         mv "$dir.log" "$dir/setup.log"
         echo "$options" >"$dir/options"
+        echo "$here" >"$dir/place"
     fi
     say "building $dir"
     ninja --quiet -C "$dir" >&2 || die "$dir does not build"
