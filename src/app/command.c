@@ -202,18 +202,20 @@ const struct command commands[] = {
       run_command },
     { "serve", "--listen ADDRESS --to ADDRESS [--cert FILE --key FILE]",
       "Terminates TLS in front of one server, without a configuration file.",
-      "\n  --listen ADDRESS   where clients connect: :8443, 127.0.0.1:8443, [::1]:8443\n"
-      "  --to ADDRESS       the server that gets the requests, in plain HTTP/1.1: 127.0.0.1:8080, unix:/run/app.sock\n"
-      "  --cert FILE        PEM file with the certificate and its chain\n"
-      "  --key FILE         PEM file with its key (default: in the certificate's file)\n"
+      "\n  -l, --listen ADDRESS   where clients connect: :8443, 127.0.0.1:8443, [::1]:8443\n"
+      "  -t, --to ADDRESS       the server behind, in plain HTTP/1.1: 127.0.0.1:8080, unix:/run/app.sock\n"
+      "      --cert FILE        PEM file with the certificate and its chain\n"
+      "      --key FILE         PEM file with its key (default: in the certificate's file)\n"
       "\nWithout --cert a self-signed certificate for localhost is made, which browsers warn of.\n",
       serve_command },
     { "check", "[-c FILE]", "Reads a configuration and everything that it names, and says what is wrong.",
       "\n  -c, --config FILE   the configuration (default " CONFIG_STANDARD ")\n"
-      "\nEnds with status 0 when it is fine, perhaps with warnings, and 1 when it is not. No port is bound, no log opened.\n",
+      "\nEnds with status 0 when it is fine, perhaps with warnings, and 1 when it is not. No port is bound, no "
+      "log\nopened.\n",
       check_command },
-    { "demo", "[--port PORT]", "Serves https://localhost:8443 in front of a demo server, with a certificate of its own CA.",
-      "\n  --port PORT   the port (default 8443)\n"
+    { "demo", "[--port PORT]",
+      "Serves https://localhost:8443 in front of a demo server, with a certificate of its own CA.",
+      "\n  -p, --port PORT   the port (default 8443)\n"
       "\nThe CA is made on first use, under ${XDG_DATA_HOME:-~/.local/share}/unlade/demo.\n",
       demo_command },
     { "config", "schema|docs|show [-c FILE]", "Prints what can be configured, or what is.",
