@@ -83,7 +83,9 @@ int channel_receive(int end, struct channel_message *ret_message, int *ret_fds, 
         struct cmsghdr align;
     } control;
     struct iovec part = { ret_message, sizeof *ret_message };
-    struct msghdr h = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control };
+    struct msghdr h = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control
+    };
     ssize_t n;
 
     do

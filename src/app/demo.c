@@ -30,7 +30,8 @@ static bool is_private_folder(const char *path)
 {
     struct stat st;
 
-    return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & (S_IWGRP | S_IWOTH));
+    return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
+           !(st.st_mode & (S_IWGRP | S_IWOTH));
 }
 
 /* The folder and those above it. */
@@ -86,7 +87,8 @@ static bool is_good(const char *cert_path, const char *key_path, int days)
     bool good = false;
 
     arena_init(&arena, NULL, SIZE_MAX);
-    if (loader_read_file(cert_path, FILE_MOST, &cert, NULL) == 0 && loader_read_file(key_path, FILE_MOST, &key, NULL) == 0 &&
+    if (loader_read_file(cert_path, FILE_MOST, &cert, NULL) == 0 &&
+        loader_read_file(key_path, FILE_MOST, &key, NULL) == 0 &&
         certificate_parse(cert, key, cert_path, &arena, &c, &why) == 0) {
         time_t now = time(NULL);
         good = c.not_before <= now && c.not_after - now > (time_t)days * DAY;
@@ -110,7 +112,8 @@ static bool write_file(const char *path, const char *text, const char *more, mod
     fd = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0)
         return false;
-    fine = write(fd, text, strlen(text)) == (ssize_t)strlen(text) && write(fd, more, strlen(more)) == (ssize_t)strlen(more);
+    fine = write(fd, text, strlen(text)) == (ssize_t)strlen(text) &&
+           write(fd, more, strlen(more)) == (ssize_t)strlen(more);
     close(fd);
     if (fine && rename(draft, path) == 0)
         return true;
@@ -194,10 +197,13 @@ static void say_ready(void *context)
 {
     const struct demo *d = context;
 
-    fprintf(stderr, "\nUnlade serves https://localhost:%s/ in front of a demo server.\n\n  Try it:       curl --cacert ", d->port);
+    fprintf(stderr,
+            "\nUnlade serves https://localhost:%s/ in front of a demo server.\n\n  Try it:       curl --cacert ",
+            d->port);
     print_word(d->ca);
-    fprintf(stderr, " https://localhost:%s/\n  In a browser: open https://localhost:%s/; it warns until it knows the CA\n"
-                    "  The CA:       %s\n  To stop:      Ctrl-C (or kill %d)\n\n",
+    fprintf(stderr,
+            " https://localhost:%s/\n  In a browser: open https://localhost:%s/; it warns until it knows the CA\n"
+            "  The CA:       %s\n  To stop:      Ctrl-C (or kill %d)\n\n",
             d->port, d->port, d->ca, (int)getpid());
 }
 
@@ -273,8 +279,8 @@ int demo_command(const struct command *c, int argc, char **argv)
         return EXIT_FAILED;
     }
     if (!find_folder(&d) || !prepare_certificates(&d)) {
-        fprintf(stderr, "unlade: the demo's certificates cannot be made in %s: %s\n", d.folder[0] ? d.folder : "any folder",
-                strerror(errno));
+        fprintf(stderr, "unlade: the demo's certificates cannot be made in %s: %s\n",
+                d.folder[0] ? d.folder : "any folder", strerror(errno));
         return EXIT_FAILED;
     }
     return serve(&d, (uint16_t)port);

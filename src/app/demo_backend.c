@@ -98,7 +98,8 @@ static void print_page(FILE *out, struct bytes head, bool html)
         "<p>Your browser spoke HTTPS to Unlade, and Unlade passed the request on in plain HTTP to the small\n"
         "demo server that made this page. This is the request as that server received it:</p>\n<pre>";
     static const char end[] =
-        "</pre>\n<p>The <code>X-Forwarded-*</code> and <code>Forwarded</code> fields are Unlade's: what a client sends\n"
+        "</pre>\n<p>The <code>X-Forwarded-*</code> and <code>Forwarded</code> fields are Unlade's: what a client "
+        "sends\n"
         "under these names is replaced. <code>X-Request-Id</code> also stands in the access log.</p></body></html>\n";
 
     if (!html) {

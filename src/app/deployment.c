@@ -28,7 +28,8 @@ static bool is_word(const char *text, const char *const *words)
 static void check_target(struct config *c, const char *const *to, const char *const *words)
 {
     if (*to && (*to)[0] != '/' && !is_word(*to, words))
-        config_complain(c, COMPLAINT_ERROR, to, "\"%s\" is neither an absolute path nor one of the words for this", *to);
+        config_complain(c, COMPLAINT_ERROR, to, "\"%s\" is neither an absolute path nor one of the words for this",
+                        *to);
 }
 
 static void check_user(struct config *c, const char *const *user)
@@ -39,7 +40,8 @@ static void check_user(struct config *c, const char *const *user)
         if (*user)
             config_complain(c, COMPLAINT_WARNING, user, "`user` is ignored: only root can become another user");
     } else if (identity_find(*user, &identity) < 0) {
-        config_complain(c, COMPLAINT_ERROR, user, "there is no user \"%s\": create it (`useradd --system %s`), or name another",
+        config_complain(c, COMPLAINT_ERROR, user,
+                        "there is no user \"%s\": create it (`useradd --system %s`), or name another",
                         *user ? *user : "nobody", *user ? *user : "unlade");
     } else if (identity.uid == 0) {
         config_complain(c, COMPLAINT_WARNING, user, "the worker will run as root: name a user without rights");
@@ -75,7 +77,8 @@ static struct snapshot *verify(struct loaded *loaded, FILE *complaints)
     return s;
 }
 
-int deployment_check(const struct loader_source *source, FILE *complaints, size_t *ret_warnings, char ret_why[DEPLOYMENT_WHY])
+int deployment_check(const struct loader_source *source, FILE *complaints, size_t *ret_warnings,
+                     char ret_why[DEPLOYMENT_WHY])
 {
     struct loaded loaded;
     struct snapshot *s;

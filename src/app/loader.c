@@ -126,7 +126,8 @@ static void add_file(struct loader *l, enum bundle_kind kind, const char *name, 
     }
     if (has_key(content) && (mode & (S_IRWXO | S_IWGRP)))
         config_complain(l->config, COMPLAINT_ERROR, field,
-                        "%s holds a private key that others may use (mode %03o): run `chmod 600 %s`", path, mode & 0777u, path);
+                        "%s holds a private key that others may use (mode %03o): run `chmod 600 %s`", path,
+                        mode & 0777u, path);
     add(l, kind, name, pattern, content);
     loader_free_file(content);
     free(path);
@@ -241,7 +242,8 @@ int loader_read(const struct loader_source *source, struct loaded *ret_loaded, c
     CHECK(l.bundle);
     if (!source->text && loader_read_file(source->path, CONFIG_MOST, &yaml, NULL) < 0) {
         snprintf(ret_why, LOADER_WHY, "the configuration %s cannot be read: %s%s", source->path, reason(),
-                 errno == ENOENT ? "; name another with -c FILE, or see `unlade help serve` for a start without one" : "");
+                 errno == ENOENT ? "; name another with -c FILE, or see `unlade help serve` for a start without one"
+                                 : "");
         bundle_free(l.bundle);
         return -E_SYSTEM;
     }

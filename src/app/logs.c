@@ -57,7 +57,8 @@ int log_target_open(const char *to, struct log_target *ret_target, char ret_why[
         t.fd = open(to, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
     }
     if (t.fd < 0) {
-        snprintf(ret_why, LOGS_WHY, "the log %s cannot be opened: %s", t.is_syslog ? "/dev/log (syslog)" : to, strerror(errno));
+        snprintf(ret_why, LOGS_WHY, "the log %s cannot be opened: %s", t.is_syslog ? "/dev/log (syslog)" : to,
+                 strerror(errno));
         return -E_SYSTEM;
     }
     *ret_target = t;

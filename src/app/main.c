@@ -49,7 +49,8 @@ static void print_overview(FILE *out)
         fprintf(out, "  %-8s %s\n", c->name, c->summary);
     fputs("\n  help [COMMAND]   this text, or what a command does\n"
           "  --version        the version, and those of the libraries in use\n\n"
-          "To try it: unlade demo\n", out);
+          "To try it: unlade demo\n",
+          out);
 }
 
 static int help(int argc, char **argv)

@@ -33,7 +33,8 @@ static int send_sockets(int channel, const struct deployment *d, const struct li
                     return r;
             }
             b.message.sockets[b.message.count++] = (struct channel_socket){
-                .address = a->address, .thread = thread, .shared = a->count == 1 && set->threads > 1, .has_fd = with_fd };
+                .address = a->address, .thread = thread, .shared = a->count == 1 && set->threads > 1, .has_fd = with_fd
+            };
             if (with_fd)
                 b.fds[b.fd_count++] = a->fds[a->count == 1 ? 0 : thread];
         }
@@ -58,8 +59,12 @@ int offer_publish(int channel, const struct deployment *d)
 
 int offer_logs(int channel, const struct deployment *d)
 {
-    struct channel_message access = { .kind = CHANNEL_ACCESS_LOG, .format = d->access_format, .is_syslog = d->access.is_syslog };
-    struct channel_message events = { .kind = CHANNEL_EVENT_LOG, .format = d->events_level, .is_syslog = d->events.is_syslog };
+    struct channel_message access = { .kind = CHANNEL_ACCESS_LOG,
+                                      .format = d->access_format,
+                                      .is_syslog = d->access.is_syslog };
+    struct channel_message events = { .kind = CHANNEL_EVENT_LOG,
+                                      .format = d->events_level,
+                                      .is_syslog = d->events.is_syslog };
     int r = channel_send(channel, &events, &d->events.fd, 1);
 
     return r < 0 ? r : channel_send(channel, &access, &d->access.fd, d->access.fd >= 0);

@@ -4,7 +4,8 @@
 #include "upstream/options.h"
 
 static const struct option stop_rows[] = {
-    { "drain", OPTION_DURATION, OPTION_AT(struct app_stop_options, drain_ns), .standard = "30s", .reload = OPTION_RESTART,
+    { "drain", OPTION_DURATION, OPTION_AT(struct app_stop_options, drain_ns), .standard = "30s",
+      .reload = OPTION_RESTART,
       .doc = "How long running requests may still take after SIGTERM; then their connections are closed." },
 };
 static const struct option_table stop_table =
@@ -20,8 +21,8 @@ static const struct option_table limits_table =
     OPTION_TABLE("limits", struct app_limits, limits_rows, "Limits of the whole process.");
 
 static const struct option root_rows[] = {
-    { "listeners", OPTION_MAP, OPTION_AT(struct app_options, site.listeners), .table = &listener_options, .required = true,
-      .least = 1, .doc = "Where clients are served, by name." },
+    { "listeners", OPTION_MAP, OPTION_AT(struct app_options, site.listeners), .table = &listener_options,
+      .required = true, .least = 1, .doc = "Where clients are served, by name." },
     { "upstreams", OPTION_MAP, OPTION_AT(struct app_options, site.upstreams), .table = &upstream_options,
       .doc = "Groups of servers that requests are passed on to, by name." },
     { "certificates", OPTION_LIST, OPTION_AT(struct app_options, site.certificates), .table = &certificate_options,
@@ -31,8 +32,8 @@ static const struct option root_rows[] = {
     { "tickets", OPTION_SECTION, OPTION_AT(struct app_options, site.tickets), .table = &tls_tickets_options,
       .doc = "The keys of session tickets." },
     { "log", OPTION_SECTION, OPTION_AT(struct app_options, log), .table = &log_options, .doc = "Where log lines go." },
-    { "workers", OPTION_NUMBER, OPTION_AT(struct app_options, workers), .standard = "auto", .zero = "auto", .most = 1024,
-      .reload = OPTION_RESTART,
+    { "workers", OPTION_NUMBER, OPTION_AT(struct app_options, workers), .standard = "auto", .zero = "auto",
+      .most = 1024, .reload = OPTION_RESTART,
       .doc = "Threads that serve clients. Automatic: one for each core that the process may use, less where a "
              "container's quota allows less." },
     { "user", OPTION_TEXT, OPTION_AT(struct app_options, user), .reload = OPTION_RESTART,
@@ -40,7 +41,8 @@ static const struct option root_rows[] = {
              "user exists, otherwise nobody." },
     { "limits", OPTION_SECTION, OPTION_AT(struct app_options, limits), .table = &limits_table,
       .doc = "Limits of the whole process." },
-    { "stop", OPTION_SECTION, OPTION_AT(struct app_options, stop), .table = &stop_table, .doc = "How the service stops." },
+    { "stop", OPTION_SECTION, OPTION_AT(struct app_options, stop), .table = &stop_table,
+      .doc = "How the service stops." },
 };
 
 const struct option_table app_options = OPTION_TABLE(

@@ -53,9 +53,9 @@ void privileges_hide_memory(void)
 
 int privileges_drop(const struct identity *identity, pid_t parent)
 {
-    if (identity->is_needed &&
-        (setgroups((size_t)identity->group_count, identity->groups) < 0 ||
-         setresgid(identity->gid, identity->gid, identity->gid) < 0 || setresuid(identity->uid, identity->uid, identity->uid) < 0))
+    if (identity->is_needed && (setgroups((size_t)identity->group_count, identity->groups) < 0 ||
+                                setresgid(identity->gid, identity->gid, identity->gid) < 0 ||
+                                setresuid(identity->uid, identity->uid, identity->uid) < 0))
         return -E_SYSTEM;
     if (drop_capabilities() < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -E_SYSTEM;

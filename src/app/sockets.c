@@ -39,12 +39,15 @@ static void explain(const struct address *a, const char *step, char why[SOCKETS_
 
     address_print(a, text);
     if (error == EADDRINUSE)
-        snprintf(why, SOCKETS_WHY, "%s is in use by another process: see who it is with `ss -ltnp`, stop it, or choose another port",
+        snprintf(why, SOCKETS_WHY,
+                 "%s is in use by another process: see who it is with `ss -ltnp`, stop it, or choose another port",
                  text);
     else if (error == EACCES && !is_unix(a))
-        snprintf(why, SOCKETS_WHY,
-                 "%s may not be bound by this user: start as root (the worker then runs as its own user), give the binary "
-                 "CAP_NET_BIND_SERVICE, or choose a port from 1024 on", text);
+        snprintf(
+            why, SOCKETS_WHY,
+            "%s may not be bound by this user: start as root (the worker then runs as its own user), give the binary "
+            "CAP_NET_BIND_SERVICE, or choose a port from 1024 on",
+            text);
     else if (error == EADDRNOTAVAIL)
         snprintf(why, SOCKETS_WHY, "%s is not an address of this machine: see `ip address`", text);
     else if (error == EMFILE)
@@ -63,7 +66,8 @@ static int bound_socket(const struct address *a, bool share_port)
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (a->any.sa_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    if ((!share_port || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0) && bind(fd, &a->any, a->size) == 0)
+    if ((!share_port || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0) &&
+        bind(fd, &a->any, a->size) == 0)
         return fd;
     error = errno;
     close(fd);
@@ -161,7 +165,8 @@ static int open_unix(struct listen_address *item, char why[SOCKETS_WHY])
         char text[ADDRESS_TEXT];
         address_print(&item->address, text);
         if (errno == EADDRINUSE)
-            snprintf(why, SOCKETS_WHY, "%s exists and somebody listens there, or it is not a socket: remove it or choose another path",
+            snprintf(why, SOCKETS_WHY,
+                     "%s exists and somebody listens there, or it is not a socket: remove it or choose another path",
                      text);
         else
             explain(&item->address, "cannot be bound", why);

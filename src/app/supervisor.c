@@ -40,13 +40,13 @@ struct supervisor {
     struct ticket_keys tickets;
     struct identity identity;
     int signals, channel;
-    int event_log;             /* our own descriptor of the event log */
-    pid_t worker;              /* 0: none runs */
+    int event_log; /* our own descriptor of the event log */
+    pid_t worker;  /* 0: none runs */
     enum offer_state offer;
-    bool reload_wanted;        /* SIGHUP came while an offer was on its way */
-    bool was_ready;            /* clients have been served */
+    bool reload_wanted; /* SIGHUP came while an offer was on its way */
+    bool was_ready;     /* clients have been served */
     bool is_stopping, is_killed;
-    int status;                /* of exit */
+    int status;                                                      /* of exit */
     uint64_t backoff_ns, started_at, restart_at, rotate_at, kill_at; /* monotonic; 0: not set */
 };
 
@@ -139,8 +139,12 @@ static void start_worker(struct supervisor *s)
     }
     if (s->worker == 0) {
         struct worker_setup setup = {
-            .channel = ends[1], .threads = s->current->workers, .connections = connections_of(s->current),
-            .drain_ns = s->current->drain_ns, .identity = s->identity, .supervisor = own,
+            .channel = ends[1],
+            .threads = s->current->workers,
+            .connections = connections_of(s->current),
+            .drain_ns = s->current->drain_ns,
+            .identity = s->identity,
+            .supervisor = own,
         };
         close_others(ends[1], s->event_log);
         ticket_keys_wipe(&s->tickets);
@@ -190,7 +194,8 @@ static void worker_ended(struct supervisor *s, int status)
         if (s->is_killed || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
             return;
         log_error("the worker ended with %s while it stopped", exit_text(status, text));
-        if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) /* that is no fault of its own, and may be older than the stop */
+        if (!WIFSIGNALED(status) ||
+            WTERMSIG(status) != SIGKILL) /* that is no fault of its own, and may be older than the stop */
             s->status = 1;
         return;
     }

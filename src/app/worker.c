@@ -33,10 +33,10 @@ struct worker {
     const struct worker_setup *setup;
     struct access_log *access_log;
     struct worker_thread *threads;
-    struct snapshot *built;        /* waits for PUBLISH */
-    uint32_t generation;           /* of what was built last */
-    int events;                    /* eventfd: a thread has published or drained */
-    int event_log;                 /* our descriptor of it, or -1: as inherited */
+    struct snapshot *built; /* waits for PUBLISH */
+    uint32_t generation;    /* of what was built last */
+    int events;             /* eventfd: a thread has published or drained */
+    int event_log;          /* our descriptor of it, or -1: as inherited */
     atomic_uint published, drained;
     bool publishing;
 };
@@ -257,9 +257,13 @@ static void start_thread(struct worker *w, unsigned i)
 {
     struct worker_thread *t = &w->threads[i];
     struct server_setup setup = {
-        .thread = i, .thread_count = w->setup->threads, .access_log = w->access_log,
-        .drain_limit_ns = w->setup->drain_ns, .connections_most = w->setup->connections / w->setup->threads,
-        .on_drained = on_drained, .context = w,
+        .thread = i,
+        .thread_count = w->setup->threads,
+        .access_log = w->access_log,
+        .drain_limit_ns = w->setup->drain_ns,
+        .connections_most = w->setup->connections / w->setup->threads,
+        .on_drained = on_drained,
+        .context = w,
     };
     char name[16];
     int error;

@@ -4,11 +4,13 @@
 
 #include "base/check.h"
 
+struct free_storage {
+    struct free_storage *next;
+};
+
 /* Free storage of one size, linked through its own first bytes. */
 struct shelf {
-    struct free_storage {
-        struct free_storage *next;
-    } *first;
+    struct free_storage *first;
     size_t kept_bytes;
 };
 

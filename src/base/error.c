@@ -8,12 +8,15 @@ struct error_row {
     const char *token, *text;
 };
 
+/* A list of macros is no expression. */
+/* clang-format off */
 static const struct error_row rows[E_COUNT] = {
     [E_OK] = { ERROR_BLOCKED, 200, "ok", "no error" },
 #define X(name, class, status, token, text) [name] = { ERROR_##class, status, token, text },
     ERROR_LIST(X)
 #undef X
 };
+/* clang-format on */
 
 static const struct error_row *row_of(int error)
 {

@@ -17,11 +17,11 @@
 #include "base/log.h"
 
 enum {
-    LINE_MOST = 8192,          /* bytes, the newline included */
-    GATHER_MS = 50,            /* how long the scribe lets lines gather: it wakes at most 20 times a second */
-    STUCK_MS = 1000,           /* how long a descriptor may take nothing before lines are dropped */
-    REPORT_SECONDS = 60,       /* between two reports of dropped lines */
-    SYSLOG_INFO = 16 * 8 + 6,  /* facility local0, severity informational (RFC 5424 6.2.1) */
+    LINE_MOST = 8192,         /* bytes, the newline included */
+    GATHER_MS = 50,           /* how long the scribe lets lines gather: it wakes at most 20 times a second */
+    STUCK_MS = 1000,          /* how long a descriptor may take nothing before lines are dropped */
+    REPORT_SECONDS = 60,      /* between two reports of dropped lines */
+    SYSLOG_INFO = 16 * 8 + 6, /* facility local0, severity informational (RFC 5424 6.2.1) */
 };
 
 /* One producer (its thread) moves head, one consumer (the scribe) moves tail; both only ever grow. */
@@ -35,11 +35,11 @@ struct ring {
 struct access_log {
     struct ring *rings;
     unsigned count;
-    atomic_int format;      /* enum access_format */
+    atomic_int format; /* enum access_format */
     atomic_bool is_on;
     atomic_uint_fast64_t dropped;
-    atomic_uint pending;    /* futex: there are lines, or something else to do */
-    atomic_uint hurry;      /* futex: do not gather any longer */
+    atomic_uint pending; /* futex: there are lines, or something else to do */
+    atomic_uint hurry;   /* futex: do not gather any longer */
     atomic_bool ending;
     pthread_mutex_t setting; /* guards what follows, which access_log_set writes and the scribe takes */
     int next_fd;
