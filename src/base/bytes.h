@@ -37,7 +37,7 @@ static inline struct bytes bytes_part(struct bytes b, size_t offset, size_t size
         offset = b.size;
     if (size > b.size - offset)
         size = b.size - offset;
-    return (struct bytes){ b.at ? b.at + offset : NULL, size }; /* C17 has no NULL + 0 */
+    return (struct bytes){ offset ? b.at + offset : b.at, size }; /* C17 has no NULL + 0 */
 }
 
 static inline struct bytes bytes_from(struct bytes b, size_t offset)
@@ -83,7 +83,7 @@ struct cursor {
 
 static inline struct cursor cursor_of(struct bytes b)
 {
-    return (struct cursor){ b.at, b.at ? b.at + b.size : NULL, false };
+    return (struct cursor){ b.at, b.size ? b.at + b.size : b.at, false };
 }
 
 static inline size_t cursor_left(const struct cursor *c)
