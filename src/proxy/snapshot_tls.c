@@ -136,7 +136,7 @@ struct snapshot_policy *build_policy(struct builder *b, const char *name, const 
     }
     built = build_alloc(b, 1, sizeof *built);
     built->policy.options = o;
-    built->is_broken = !is_sound(b, o) || !load_client_ca(b, &built->policy);
+    built->is_broken = !load_client_ca(b, &built->policy) || !is_sound(b, o);
     identify_clients(&built->policy);
     built->next = b->policies;
     b->policies = built;
