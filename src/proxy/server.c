@@ -347,8 +347,8 @@ void server_free(struct server *s)
     while (!list_is_empty(&s->listening))
         close_listening(LIST_FIRST(&s->listening, struct listening, link), false);
     abort_sessions(s);
-    pool_clear(&s->pool);
     site_unref(s->site);
+    pool_clear(&s->pool);
     slab_clear(&s->exchanges);
     loop_timer_stop(s->net.loop, &s->pause_timer);
     loop_timer_stop(s->net.loop, &s->drain_timer);

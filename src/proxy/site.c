@@ -47,12 +47,21 @@ struct site *site_ref(struct site *s)
     return s;
 }
 
+static void release_backends(const struct site_upstream *mine, size_t count)
+{
+    for (size_t i = 0; mine->backends && i < count && mine->backends[i]; i++)
+        backend_release(mine->backends[i]);
+    if (mine->group)
+        group_release(mine->group);
+    free(mine->backends);
+}
+
 void site_unref(struct site *s)
 {
     if (!s || --s->references)
         return;
     for (size_t i = 0; s->upstreams && i < s->snapshot->upstream_count; i++)
-        free(s->upstreams[i].backends);
+        release_backends(&s->upstreams[i], s->snapshot->upstreams[i].server_count);
     free(s->upstreams);
     snapshot_unref(s->snapshot);
     free(s);

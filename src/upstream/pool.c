@@ -19,15 +19,30 @@ static void backend_free(struct backend *s)
     free(s);
 }
 
+static void group_free(struct group *g)
+{
+    LIST_EACH (&g->backends, member)
+        backend_free(CONTAINER_OF(member, struct backend, link));
+    list_remove(&g->link);
+    free(g);
+}
+
 void pool_clear(struct pool *p)
 {
-    LIST_EACH (&p->groups, link) {
-        struct group *g = CONTAINER_OF(link, struct group, link);
-        LIST_EACH (&g->backends, member)
-            backend_free(CONTAINER_OF(member, struct backend, link));
-        list_remove(&g->link);
-        free(g);
-    }
+    LIST_EACH (&p->groups, link)
+        group_free(CONTAINER_OF(link, struct group, link));
+}
+
+void group_release(struct group *g)
+{
+    if (--g->users == 0)
+        group_free(g);
+}
+
+void backend_release(struct backend *s)
+{
+    if (--s->users == 0)
+        backend_free(s);
 }
 
 struct group *pool_group(struct pool *p, struct bytes name)
@@ -36,13 +51,16 @@ struct group *pool_group(struct pool *p, struct bytes name)
 
     LIST_EACH (&p->groups, link) {
         g = CONTAINER_OF(link, struct group, link);
-        if (bytes_equal_text(name, g->name))
+        if (bytes_equal_text(name, g->name)) {
+            g->users++;
             return g;
+        }
     }
     g = calloc(1, sizeof *g + name.size + 1);
     if (!g)
         return NULL;
     g->pool = p;
+    g->users = 1;
     list_init(&g->backends);
     memcpy(g->name, name.at, name.size);
     list_append(&p->groups, &g->link);
@@ -72,13 +90,16 @@ struct backend *group_backend(struct group *g, const struct address *address)
 
     LIST_EACH (&g->backends, link) {
         s = CONTAINER_OF(link, struct backend, link);
-        if (address_equal(&s->address, address))
+        if (address_equal(&s->address, address)) {
+            s->users++;
             return s;
+        }
     }
     s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
     s->group = g;
+    s->users = 1;
     s->address = *address;
     list_init(&s->idle);
     timer_init(&s->idle_timer, close_oldest);

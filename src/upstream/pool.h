@@ -14,6 +14,7 @@ struct h1_client;
 
 struct backend {
     struct list link;            /* in its group */
+    unsigned users;              /* sites that name it */
     struct group *group;
     struct address address;
     struct list idle;            /* of struct h1_client, the most recently used first */
@@ -24,6 +25,7 @@ struct backend {
 
 struct group {
     struct list link;            /* in the pool */
+    unsigned users;
     struct pool *pool;
     struct list backends;
     size_t turn;                 /* whose turn it is */
@@ -38,9 +40,12 @@ struct pool {
 void pool_init(struct pool *p, struct net *net);
 /* Closes what is idle; connections in use must have ended. */
 void pool_clear(struct pool *p);
-/* The one of that identity, made when it is new. NULL: memory. */
+/* The one of that identity, made when it is new, with one more user. NULL: memory. */
 struct group *pool_group(struct pool *p, struct bytes name);
 struct backend *group_backend(struct group *g, const struct address *address);
+/* One user less; what nobody uses any more goes, with its idle connections. A group outlives its backends. */
+void group_release(struct group *g);
+void backend_release(struct backend *s);
 /* Takes the most recently used idle connection, or NULL. */
 struct h1_client *backend_take_idle(struct backend *s);
 /* Keeps a connection for the next request, or closes it where there are enough already. */

@@ -139,6 +139,31 @@ static void two_sites_share_what_belongs_to_an_identity(void **state)
     tear_down(&p);
 }
 
+static void what_no_site_names_any_more_is_gone(void **state)
+{
+    struct snapshot_upstream fewer = { .name = BYTES_LITERAL("app"), .server_count = 1 };
+    struct snapshot next = { .references = 1, .upstreams = &fewer, .upstream_count = 1 };
+    struct backend *kept;
+    struct place p;
+    struct site *second;
+
+    (void)state;
+    set_up(&p, 3);
+    fewer.servers = &p.servers[2];
+    kept = p.site->upstreams[1].backends[2];
+    second = site_new(&next, &p.pool);
+    assert_non_null(second);
+    assert_ptr_equal(second->upstreams[0].backends[0], kept);
+    site_unref(p.site);
+    assert_ptr_equal(p.pool.groups.next, &second->upstreams[0].group->link);
+    assert_ptr_equal(p.pool.groups.previous, &second->upstreams[0].group->link);
+    assert_ptr_equal(second->upstreams[0].group->backends.next, &kept->link);
+    assert_ptr_equal(second->upstreams[0].group->backends.previous, &kept->link);
+    site_unref(second);
+    assert_true(list_is_empty(&p.pool.groups));
+    net_clear(&p.net);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +174,7 @@ int main(void)
         cmocka_unit_test(servers_take_turns),
         cmocka_unit_test(a_server_that_was_tried_is_passed_over),
         cmocka_unit_test(two_sites_share_what_belongs_to_an_identity),
+        cmocka_unit_test(what_no_site_names_any_more_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
