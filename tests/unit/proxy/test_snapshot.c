@@ -340,7 +340,7 @@ static void faults_of_tls_are_refused(void **state)
     expect_only("listeners: { web: { address: \":443\", to: app } }" UPSTREAM, "error", "a TLS listener needs certificates");
     expect_only(TLS("to: app, tls: defualt"), "error", "unknown TLS policy \"defualt\"");
     expect_only(TLS("to: app, tls: nothing_like_it"), "error", "unknown TLS policy");
-    expect_only("tls: { staff: { clients: { certificate: required } } }\n" TLS("to: app"), "error", "TLS policy \"staff\": clients: certificate needs a ca file");
+    expect_only("tls: { staff: { clients: { certificate: required } } }\n" TLS("to: app"), "error", "client certificates need `ca`");
     expect_only("tls: { staff: { clients: { certificate: required, ca: empty.pem } } }\n" TLS("to: app"), "error", "empty.pem holds no certificate");
     expect_only("tls: { staff: { clients: { certificate: required, ca: gone.pem } } }\n" TLS("to: app"), "error", "gone.pem could not be read");
     expect_only("tls: { staff: { suites_1_3: NOPE } }\n" TLS("to: app, tls: staff"), "error", "TLS policy \"staff\"");
