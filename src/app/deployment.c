@@ -128,7 +128,7 @@ static void keep_addresses(struct deployment *d, const struct snapshot *s)
 
     for (size_t i = 0; i < s->listener_count; i++)
         d->address_count += s->listeners[i].address_count;
-    d->addresses = calloc(d->address_count, sizeof *d->addresses);
+    d->addresses = calloc(d->address_count + 1, sizeof *d->addresses); /* never of nothing */
     CHECK(d->addresses);
     for (size_t i = 0; i < s->listener_count; i++)
         for (size_t k = 0; k < s->listeners[i].address_count; k++)

@@ -111,8 +111,8 @@ static const char *reason(void)
 static void add_file(struct loader *l, enum bundle_kind kind, const char *name, const char *pattern, const void *field,
                      bool must_exist)
 {
-    struct bytes content;
-    unsigned mode;
+    struct bytes content = BYTES_NONE;
+    unsigned mode = 0;
     char *path;
 
     if (bundle_find(l->bundle, kind, bytes_of_text(name)))

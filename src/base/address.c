@@ -157,7 +157,7 @@ int network_parse(const char *text, struct option_network *ret_network)
     uint64_t bits;
     unsigned family_bits;
 
-    if (ip.size >= sizeof(copy))
+    if (ip.size == 0 || ip.size >= sizeof(copy))
         return -E_SYNTAX;
     memcpy(copy, ip.at, ip.size);
     copy[ip.size] = 0;

@@ -28,7 +28,7 @@ enum complaint_level { COMPLAINT_ERROR, COMPLAINT_WARNING };
 
 /* file_name is for messages. Always returns a config (aborts when memory is out: only start-up and reload come here);
  * errors are in its complaints, and then the root struct is not to be used beyond more checks. */
-struct config *config_read(const struct option_table *root, const char *file_name, struct bytes yaml);
+struct config *config_read(const struct option_table *root, const char *file_name, struct bytes text);
 void config_free(struct config *c);
 struct arena *config_arena(struct config *c);
 /* The root struct; its members are filled with defaults also where the file had errors. */

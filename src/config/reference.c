@@ -56,6 +56,8 @@ static void put_cell(struct page *p, const char *text)
 static void put_link(struct page *p, const struct option_table *table)
 {
     const struct table_entry *entry = tables_find(p->all, table);
+
+    CHECK(table); /* lists, maps and groups have one */
     fprintf(p->out, "[%s](#%s)", table->name, entry->id);
 }
 
@@ -72,6 +74,7 @@ static const char *type_name(const struct option *row)
 
 static void put_scalar_type(struct page *p, const struct option *row)
 {
+    CHECK(row); /* what has a shorthand has a row for it */
     if (row->type == OPTION_CHOICE) {
         for (const struct option_choice *c = row->choices; c->name; c++)
             fprintf(p->out, "%s`%s`", c == row->choices ? "" : ", ", c->name);
