@@ -7,6 +7,7 @@
 #include "app/supervisor.h"
 #include "base/check.h"
 #include "certs/store.h"
+#include "config/endpoint.h"
 
 enum { SELF_SIGNED_DAYS = 30 };
 static const char self_signed[] = "self-signed.pem";
@@ -87,6 +88,22 @@ static void say_ready(void *context)
     fputs("Stop with Ctrl-C.\n\n", stderr);
 }
 
+/* Returns 0, or the exit status when text is no endpoint; what is wrong has been told. */
+static int check_endpoint(const struct command *c, const char *flag, const char *text)
+{
+    struct option_endpoint endpoint;
+    struct arena arena;
+    const char *why;
+    int status = 0;
+
+    arena_init(&arena, NULL, SIZE_MAX);
+    why = endpoint_read(&arena, bytes_of_text(text), &endpoint);
+    if (why)
+        status = command_misused(c, "--%s \"%s\": it %s", flag, text, why);
+    arena_reset(&arena);
+    return status;
+}
+
 int serve_command(const struct command *c, int argc, char **argv)
 {
     struct serve_flags f = { 0 };
@@ -107,6 +124,8 @@ int serve_command(const struct command *c, int argc, char **argv)
         return command_misused(c, "%s is missing", f.listen ? "--to" : "--listen");
     if (f.key && !f.cert)
         return command_misused(c, "--key needs --cert");
+    if ((status = check_endpoint(c, "listen", f.listen)) || (status = check_endpoint(c, "to", f.to)))
+        return status;
     if (!f.cert) {
         certificate = make_certificate();
         if (!certificate) {

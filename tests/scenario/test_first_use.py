@@ -38,6 +38,7 @@ def test_help_of_a_command_tells_how_it_is_used(name):
 
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["run", "--nonsense"], ["run", "-c"], ["run", "more"], ["serve"], ["serve", "--listen", ":1"],
+                                       ["serve", "--listen", "nonsense", "--to", "a:1"], ["serve", "--listen", ":1", "--to", "http://a/"],
                                        ["serve", "--listen", ":1", "--to", "a:1", "--key", "x"], ["config"], ["config", "nonsense"],
                                        ["help", "nonsense"], ["demo", "--port"]])
 def test_wrong_usage_ends_with_status_2_and_says_so_on_stderr(arguments):
