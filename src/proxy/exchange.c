@@ -59,11 +59,6 @@ static void free_exchange(struct exchange *x)
     slab_put(home->exchanges, x);
 }
 
-void exchange_discard(struct exchange *x)
-{
-    free_exchange(x);
-}
-
 /* The last act: logs, gives everything back and tells the owner. */
 static void finish(struct exchange *x, enum exchange_end end)
 {

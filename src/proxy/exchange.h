@@ -88,7 +88,5 @@ void exchange_run(struct exchange *x);
 void exchange_abort(struct exchange *x, int error);
 /* The client was too slow, or its message is wrong: answers if that is still possible, and ends. */
 void exchange_fail_client(struct exchange *x, int error);
-/* Not begun yet, and not to be. */
-void exchange_discard(struct exchange *x);
 
 #endif
