@@ -12,7 +12,7 @@
 #include "base/hostname.h"
 
 enum {
-    CLIENT_HELLO_MOST = 16384,      /* bytes of the message; what needs more is refused */
+    CLIENT_HELLO_MOST = 65000,      /* bytes of the message; what needs more is refused */
     CLIENT_HELLO_WIRE_MOST = 65536, /* bytes in which it must have come, so that records of one byte have an end too */
 };
 

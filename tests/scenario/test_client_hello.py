@@ -59,6 +59,20 @@ def test_a_large_client_hello_over_many_records_is_read(stack):
     assert isinstance(answer, hello.ServerHello)
 
 
+@pytest.mark.parametrize("names,connects", [(60, True), (240, True), (254, False)])
+def test_a_client_hello_of_tens_of_kilobytes_is_read(stack, pki, names, connects):
+    """60 KB of protocol names; what would not fit into 65,000 bytes is refused with an alert, not waited for."""
+    import ssl
+    tls = context(pki)
+    tls.set_alpn_protocols(["http/1.1"] + [f"{i:0255}" for i in range(names)])
+    if connects:
+        with HelloClient(stack.port, tls).handshake() as client:
+            assert client.request(get()).status == 200
+    else:
+        with pytest.raises(ssl.SSLError, match="decode error"):
+            HelloClient(stack.port, tls).handshake()
+
+
 def test_many_names_and_unknown_extensions_do_no_harm(stack):
     unknown = [hello.extension(0x0A0A, b""), hello.extension(0xFE0D, os.urandom(200)), hello.extension(0x5A5A, b"x")]
     answer = hello.ask(stack.port, hello.message(unknown + hello.extensions(), suites=(0x0A0A, 0x1301), session_id=os.urandom(32)))

@@ -236,7 +236,8 @@ static void odd_records_are_refused(void **state)
     assert_int_equal(JUDGE_BYTES("\x16\3\1\0\1\1\x16\3\1\0\0"), ALERT_UNEXPECTED_MESSAGE);
     assert_int_equal(JUDGE_BYTES("\x16\3\1\x40\1"), ALERT_RECORD_OVERFLOW);
     assert_int_equal(JUDGE_BYTES("\x16\3\1\0\1\1\x16\4\1\0\1"), ALERT_PROTOCOL_VERSION);
-    assert_int_equal(JUDGE_BYTES("\x16\3\1\x40\0\1\0\x40\0"), ALERT_DECODE_ERROR); /* 16388 bytes: over the limit */
+    assert_int_equal(JUDGE_BYTES("\x16\3\1\x40\0\1\0\xfd\xe4"), -E_AGAIN);            /* 65000 bytes: the most */
+    assert_int_equal(JUDGE_BYTES("\x16\3\1\x40\0\1\0\xfd\xe5"), ALERT_DECODE_ERROR); /* one more */
     assert_int_equal(JUDGE_BYTES("\x16\3\1\x40\0\1\xff\xff\xff"), ALERT_DECODE_ERROR);
     assert_int_equal(JUDGE_BYTES("\x16\3\1\0\6\1\0\0\0\0\0"), ALERT_UNEXPECTED_MESSAGE); /* more behind the message */
 }
