@@ -5,6 +5,8 @@
 #include "base/check.h"
 #include "base/idn.h"
 
+#define BYTE_ORDER_MARK "\xEF\xBB\xBF"
+
 size_t yaml_offset(struct bytes text, size_t line, size_t column)
 {
     size_t at = 0;
@@ -66,12 +68,33 @@ static const char *odd_character(struct arena *arena, int c, bool follows_space)
     return NULL;
 }
 
+/* The first `? key` (YAML 1.2, 8.2.2) that begins a line or an item, or SIZE_MAX. Nobody needs one here, and libfyaml
+ * 0.7.12 writes through a wild pointer when a tab follows the colon behind it. A line within a quoted or block text that
+ * begins so is taken for one too. */
+static size_t find_explicit_key(struct bytes text)
+{
+    bool at_start = true; /* nothing but blanks and `-` stands before this byte in its line */
+
+    for (size_t i = bytes_start_with(text, BYTES_LITERAL(BYTE_ORDER_MARK)) ? 3 : 0; i < text.size; i++) {
+        uint8_t c = text.at[i];
+        bool ends_here = i + 1 == text.size || strchr(" \t\r\n", text.at[i + 1]);
+
+        if (c == '?' && at_start && ends_here)
+            return i;
+        if (c == '\n' || c == '\r')
+            at_start = true;
+        else if (c != ' ' && c != '\t' && !(c == '-' && ends_here))
+            at_start = false;
+    }
+    return SIZE_MAX;
+}
+
 bool yaml_text_is_clean(struct arena *arena, struct bytes text, size_t *ret_at, size_t *ret_size, const char **ret_why)
 {
     struct bytes rest = text;
     bool in_comment = false;
 
-    if (bytes_start_with(rest, BYTES_LITERAL("\xEF\xBB\xBF")))
+    if (bytes_start_with(rest, BYTES_LITERAL(BYTE_ORDER_MARK)))
         rest = bytes_from(rest, 3);
     while (rest.size) {
         size_t at = text.size - rest.size;
@@ -97,7 +120,10 @@ bool yaml_text_is_clean(struct arena *arena, struct bytes text, size_t *ret_at, 
         else if (c == '\n')
             in_comment = false;
     }
-    return true;
+    *ret_at = find_explicit_key(text);
+    *ret_size = 1;
+    *ret_why = "a key that is written with `?`\nwrite `key: value`";
+    return *ret_at == SIZE_MAX;
 }
 
 /* What a broken line shows: the part of it that is wrong, and what is wrong. */

@@ -285,7 +285,8 @@ static void yaml_beyond_the_configuration_is_refused(void **state)
     assert_only("limits: { <<: {} }\n", "merge keys (<<) are not supported");
     assert_only("user: a\n---\nuser: b\n", "f:2:1: error: a second document starts here");
     assert_only("limits: {{ size }}\n", "if this is a template's {{ variable }}, it was not filled in");
-    assert_only("? [a]\n: b\n", "a key must be a text, not a list or mapping");
+    assert_only("[a]: b\n", "a key must be a text, not a list or mapping");
+    assert_only("? [a]\n: b\n", "a key that is written with `?`");
     assert_only("user: \"a\\0b\"\n", "a text must not hold a zero byte");
 }
 
