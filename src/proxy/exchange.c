@@ -179,7 +179,7 @@ void exchange_fail_send(struct exchange *x, int error)
 /* Takes what is there of a request that nobody will read, so that the connection may live on. */
 static void drain_request(struct exchange *x)
 {
-    struct bytes data;
+    struct bytes data = BYTES_NONE;
     size_t taken = 0;
     int n;
 
