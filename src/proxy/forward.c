@@ -2,8 +2,8 @@
 
 #include "tls/random.h"
 
-/* Names by which backends are told who the client is; '_' counts as '-', since many map both to one variable. A name that
- * ends with '*' stands for all that start so. */
+/* Names by which backends are told who the client is. All punctuation counts as '-', since many map it to one variable.
+ * A name that ends with '*' stands for all that start so. */
 static const char *const identity_names[] = {
     "forwarded",    "x-forwarded*", "x-real-ip",   "client-cert*",   "x-client-cert*",
     "ssl-client-*", "x-ssl-*",      "x-client-ip", "true-client-ip", "x-cluster-client-ip",
@@ -17,7 +17,8 @@ static bool matches(struct bytes name, const char *pattern)
         if (i == name.size)
             return false;
         uint8_t c = ascii_lower(name.at[i]);
-        if ((c == '_' ? '-' : c) != (uint8_t)pattern[i])
+        bool is_plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+        if ((is_plain ? c : '-') != (uint8_t)pattern[i])
             return false;
     }
     return pattern[i] == '*' || i == name.size;

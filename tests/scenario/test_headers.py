@@ -99,7 +99,7 @@ def test_what_a_trusted_proxy_says_is_appended_to(trusted, backend, pki):
 
 def test_odd_spellings_are_removed_also_from_a_trusted_proxy(trusted, backend, pki):
     with tls_client(trusted, pki) as c:
-        c.request(get(fields=["X_Forwarded_For: 6.6.6.6"]))
+        c.request(get(fields=["X_Forwarded_For: 6.6.6.6", "X.Forwarded.For: 6.6.6.6", "X-Forwarded_Host: 6.6.6.6", "X!Real!IP: 6.6.6.6"]))
     assert all("6.6.6.6" not in value for _, value in backend.only().fields)
 
 
