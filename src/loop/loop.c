@@ -54,6 +54,12 @@ int loop_watch(struct loop *l, struct watch *w)
     return control(l, EPOLL_CTL_ADD, w, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 }
 
+int loop_rewatch(struct loop *l, struct watch *from, struct watch *to)
+{
+    loop_forget(from);
+    return control(l, EPOLL_CTL_MOD, to, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+}
+
 int loop_watch_listener(struct loop *l, struct watch *w, bool shared)
 {
     return control(l, EPOLL_CTL_ADD, w, shared ? EPOLLIN | EPOLLEXCLUSIVE : EPOLLIN);

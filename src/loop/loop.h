@@ -50,6 +50,9 @@ struct watch {
 
 /* Edge-triggered, both directions. Returns 0 or -E_SYSTEM. */
 int loop_watch(struct loop *l, struct watch *w) MUST_USE;
+/* The descriptor of `from`, which is forgotten, belongs to `to` from here on; what the kernel had to say of it, it says
+ * again. Returns 0 or -E_SYSTEM. */
+int loop_rewatch(struct loop *l, struct watch *from, struct watch *to) MUST_USE;
 /* Level-triggered, reading only; shared: the socket is in other threads' loops too and only one is to be woken. */
 int loop_watch_listener(struct loop *l, struct watch *w, bool shared) MUST_USE;
 /* Takes a listener out; it may be watched again. */

@@ -33,6 +33,28 @@ int connection_start(struct connection *c, struct net *net, int fd, const struct
     return loop_watch(net->loop, &c->watch);
 }
 
+static void release(struct retired *r)
+{
+    free(CONTAINER_OF(r, struct connection, retired));
+}
+
+int connection_become(struct connection *from, struct connection *to, const struct connection_ops *ops)
+{
+    *to = *from;
+    to->ops = ops;
+    to->retired = (struct retired){ 0 };
+    to->in = (struct buffer){ 0 };
+    from->out = (struct buffer){ 0 };
+    from->ops->release(from);
+    buffer_drop(from->net->pool, &from->in);
+    from->closed = true;
+    loop_retire(from->net->loop, &from->retired, release);
+    if (loop_rewatch(to->net->loop, &from->watch, &to->watch) == 0)
+        return 0;
+    connection_close(to, true);
+    return -E_SYSTEM;
+}
+
 /* From the socket to the buffer's room. A read that came back short has emptied the socket: a later byte raises a new
  * event, unless the peer had ended before. */
 int connection_read_socket(struct connection *c, struct buffer *into)
@@ -154,11 +176,6 @@ void connection_settle(struct connection *c)
     c->ops->settle(c);
 }
 
-static void release(struct retired *r)
-{
-    free(CONTAINER_OF(r, struct connection, retired));
-}
-
 void connection_close(struct connection *c, bool reset)
 {
     const struct linger at_once = { .l_onoff = 1 };
@@ -254,6 +271,21 @@ static void plain_nothing(struct connection *c)
 static const struct connection_ops plain_ops = {
     plain_receive, plain_holds, plain_room, plain_send, plain_seal, plain_nothing, plain_nothing,
 };
+
+struct connection *connection_back_to_plain(struct connection *tls)
+{
+    struct connection *c = calloc(1, sizeof *c);
+    struct buffer received = connection_take_cipher(tls);
+
+    if (!c || connection_become(tls, c, &plain_ops) < 0) {
+        buffer_drop(tls->net->pool, &received);
+        if (!c)
+            connection_close(tls, true);
+        return NULL;
+    }
+    c->in = received;
+    return c;
+}
 
 struct connection *connection_new(struct net *net, int fd)
 {

@@ -57,12 +57,20 @@ struct connection *connection_new(struct net *net, int fd);
 
 /* What a TLS server's connection asks its owner. */
 struct tls_server_hooks {
-    /* The ClientHello is there: returns the session to speak with, or NULL with the alert to send and the error why. */
+    /* The ClientHello is there: returns the session to speak with, or NULL with the alert to send and the error why.
+     * -E_PASSED_ON: no alert; connection_receive() says so, and the owner calls connection_back_to_plain(). */
     struct tls_session *(*choose)(struct connection *c, const struct client_hello *hello, uint8_t *ret_alert, int *ret_error);
     /* The handshake is complete; called once, within connection_receive(). */
     void (*established)(struct connection *c);
 };
 struct connection *connection_new_tls_server(struct net *net, int fd, const struct tls_server_hooks *hooks);
+/* TLS begins on a connection that was plain: what it has received is TLS's, what it has to send leaves before. Owner and
+ * on_event carry over; the old object is gone. NULL (memory, or the kernel): the socket is closed too. Something may be
+ * there to receive at once: connection_has_more(). */
+struct connection *connection_start_tls_server(struct connection *plain, const struct tls_server_hooks *hooks);
+/* The opposite, after choose() left it to somebody else: all that came, from its first byte on, is in `in`. */
+struct connection *connection_back_to_plain(struct connection *tls);
+bool connection_is_tls(const struct connection *c);
 /* The session, or NULL before it was chosen and for plain connections. */
 struct tls_session *connection_tls(const struct connection *c);
 /* TLS: the alert that the connection itself sent before there was a session; -1: none. */

@@ -6,7 +6,13 @@
 
 /* Fills the common part of a zeroed connection and watches the socket. Returns 0 or -E_SYSTEM (the socket stays the caller's). */
 int connection_start(struct connection *c, struct net *net, int fd, const struct connection_ops *ops) MUST_USE;
+/* All that the connection `from` is becomes `to` (zeroed, of another kind), but for `in`, which the caller takes first:
+ * socket, owner, what waits in out. `from` is gone. Returns 0, or -E_SYSTEM: then both are gone, and the socket. */
+int connection_become(struct connection *from, struct connection *to, const struct connection_ops *ops) MUST_USE;
 /* One read into the buffer's room. Returns bytes (0: the peer has ended), -E_AGAIN or -E_RESET. */
 int connection_read_socket(struct connection *c, struct buffer *into) MUST_USE;
+
+/* What a TLS connection has received and not taken yet; it is the caller's. */
+struct buffer connection_take_cipher(struct connection *tls);
 
 #endif

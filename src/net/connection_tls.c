@@ -19,6 +19,7 @@ struct tls_connection {
     uint8_t state; /* enum tls_state */
     bool socket_ended, close_notify_seen;
     bool drained; /* the session has nothing more until cipher gets more */
+    bool untried; /* cipher was filled before there was TLS */
 };
 
 static struct tls_connection *tls_of(const struct connection *c)
@@ -175,7 +176,7 @@ static int read_hello(struct tls_connection *t)
             t->state = TLS_HANDSHAKE;
     }
     arena_reset(&arena);
-    if (error == 0 || error == -E_AGAIN)
+    if (error == 0 || error == -E_AGAIN || error == -E_PASSED_ON)
         return error;
     return error == -E_NOT_TLS ? fail(t, error) : fail_with_alert(t, alert, error);
 }
@@ -282,6 +283,12 @@ static int tls_receive(struct connection *c)
         if (n != -E_AGAIN)
             return n;
     }
+    if (t->untried) {
+        t->untried = false;
+        n = advance(t);
+        if (n != -E_AGAIN)
+            return n;
+    }
     if (!c->readable)
         return -E_AGAIN;
     do { /* to the end: no event tells of what the socket still holds, be it only the peer's end */
@@ -297,6 +304,8 @@ static bool tls_holds(const struct connection *c)
 {
     const struct tls_connection *t = tls_of(c);
 
+    if (t->untried)
+        return true;
     return t->state == TLS_OPEN && !t->drained && (buffer_used(&t->cipher) || tls_session_has_more(t->session));
 }
 
@@ -330,6 +339,40 @@ struct connection *connection_new_tls_server(struct net *net, int fd, const stru
     free(t);
     close(fd);
     return NULL;
+}
+
+struct connection *connection_start_tls_server(struct connection *plain, const struct tls_server_hooks *hooks)
+{
+    struct tls_connection *t = calloc(1, sizeof *t);
+    struct buffer received = plain->in;
+
+    plain->in = (struct buffer){ 0 };
+    if (!t || connection_become(plain, &t->base, &tls_ops) < 0) {
+        buffer_drop(plain->net->pool, &received);
+        if (!t)
+            connection_close(plain, true);
+        return NULL;
+    }
+    t->cipher = received;
+    t->untried = buffer_used(&received) > 0;
+    t->hooks = hooks;
+    t->alert = -1;
+    return &t->base;
+}
+
+struct buffer connection_take_cipher(struct connection *tls)
+{
+    struct tls_connection *t = tls_of(tls);
+    struct buffer received = t->cipher;
+
+    CHECK(tls->ops == &tls_ops && t->state == TLS_HELLO);
+    t->cipher = (struct buffer){ 0 };
+    return received;
+}
+
+bool connection_is_tls(const struct connection *c)
+{
+    return c->ops == &tls_ops;
 }
 
 struct tls_session *connection_tls(const struct connection *c)

@@ -2,7 +2,6 @@
 
 #include <time.h>
 
-#include "net/socket.h"
 #include "proxy/access.h"
 #include "proxy/forward.h"
 #include "proxy/respond.h"
@@ -22,9 +21,9 @@ static void run_again(struct deferred *d)
     exchange_run(CONTAINER_OF(d, struct exchange, again));
 }
 
-static void on_server_event(struct h1_client *client, void *user)
+static void on_server_event(struct link *server, void *user)
 {
-    (void)client;
+    (void)server;
     exchange_run(user);
 }
 
@@ -67,7 +66,7 @@ static void finish(struct exchange *x, enum exchange_end end)
 
     CHECK(!x->over);
     x->over = true;
-    h1_client_close(x->server);
+    link_close(x->server);
     access_log_exchange(x);
     if (x->must_close && end == EXCHANGE_WHOLE)
         end = EXCHANGE_LAST;
@@ -79,14 +78,14 @@ void exchange_abort(struct exchange *x, int error)
 {
     x->over = true;
     x->error = x->error ? x->error : error;
-    h1_client_close(x->server);
+    link_close(x->server);
     access_log_exchange(x);
     free_exchange(x);
 }
 
 static void drop_server(struct exchange *x)
 {
-    h1_client_close(x->server);
+    link_close(x->server);
     x->server = NULL;
     x->server_waited_for = x->server_blocks = false;
     x->server_phase = 0;
@@ -96,23 +95,22 @@ static void drop_server(struct exchange *x)
 /* Takes or makes a connection to one backend. Returns 0 or the error of connecting. */
 static int use_backend(struct exchange *x, struct backend *backend)
 {
-    struct h1_client *client = NULL;
     int error = 0;
+    const struct link_request request = {
+        .plan = &x->upstream->plan,
+        .arena = &x->arena,
+        .method = x->request.method,
+        .limits = &response_limits,
+        .fresh = x->fresh_only,
+        .fragile = !method_is_idempotent(x->request.method) || x->request.body != BODY_NONE,
+        .on_event = on_server_event,
+        .user = x,
+    };
 
-    while (!x->fresh_only && (client = backend_take_idle(backend)) != NULL) {
-        /* What cannot be sent twice is not sent into a connection that may be closed already. */
-        if ((method_is_idempotent(x->request.method) && x->request.body == BODY_NONE) ||
-            socket_is_quiet(client->wire.connection->watch.fd))
-            break;
-        h1_client_close(client);
-    }
-    if (!client)
-        client = h1_client_connect(backend, &error);
-    if (!client)
+    x->server = backend_link(backend, &request, &error);
+    if (!x->server)
         return error;
-    x->server = client;
-    x->server_was_fresh = !client->reused;
-    h1_client_begin(client, &x->arena, x->request.method, &response_limits, on_server_event, x);
+    x->server_was_fresh = !x->server->reused;
     return 0;
 }
 
@@ -143,8 +141,8 @@ static int find_server(struct exchange *x)
 /* The server's side failed: another try where that is safe, else the client is told. */
 void exchange_fail_server(struct exchange *x, int error)
 {
-    const struct h1_client *server = x->server;
-    bool wrote = server && h1_client_has_written(server), read = server && h1_client_has_read(server);
+    const struct link *server = x->server;
+    bool wrote = server && link_has_written(server), read = server && link_has_read(server);
     bool reused = server && server->reused;
     bool again = !x->response_seen && !read && !x->request_taken && x->attempts < ATTEMPTS_MOST &&
                  (!wrote || (method_is_idempotent(x->request.method) && error == -E_SERVER_CLOSED)) &&
@@ -328,8 +326,7 @@ void exchange_fail_client(struct exchange *x, int error)
 static void complete(struct exchange *x)
 {
     if (x->server && x->request_ended) {
-        const struct pool_options *pool = &x->upstream->options->pool;
-        h1_client_release(x->server, pool->idle, pool->idle_time_ns);
+        link_release(x->server);
         x->server = NULL;
     }
     finish(x, x->client_ended ? EXCHANGE_WHOLE : EXCHANGE_UNREAD);

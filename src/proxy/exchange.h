@@ -14,7 +14,7 @@
 
 #include "http/stream.h"
 #include "proxy/session.h"
-#include "upstream/h1_client.h"
+#include "upstream/link.h"
 
 enum exchange_end {
     EXCHANGE_WHOLE,      /* both messages are complete: the client's connection may go on */
@@ -38,7 +38,7 @@ struct exchange {
 
     const struct snapshot_host *host;
     const struct snapshot_upstream *upstream;
-    struct h1_client *server;      /* NULL: none (yet), or no more */
+    struct link *server;           /* NULL: none (yet), or no more */
     int server_number;
     uint64_t tried;                /* bit per server */
     unsigned attempts;

@@ -7,7 +7,7 @@ enum { INTERIM_MOST = 32 }; /* 1xx responses before a final one */
 /* Request's head to the server. Returns 0, -E_AGAIN, or an error that was dealt with (x may be gone). */
 static int pass_request_head(struct exchange *x)
 {
-    int error = h1_client_connected(x->server);
+    int error = link_connected(x->server);
 
     if (!error) {
         x->connected_ns = x->connected_ns ? x->connected_ns : loop_now(exchange_loop(x));

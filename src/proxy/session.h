@@ -1,8 +1,12 @@
 /* session.h: a client's connection from accept to close, and what every exchange on it needs to know of it.
  *
- *     accept --> [TLS handshake] --> HTTP/1 (h1_session.c) --> exchanges, one after the other --> close
+ *     accept --> [TLS handshake] --> HTTP/1 --> linger --> close
  *
- * The session owns the connection and its one timer. One thread. */
+ * Each step is a stage (struct session_stage) that has the connection to itself: its events and the session's one timer
+ * come to the present stage alone. A stage hands on with session_next(), or ends the session with session_finish() (in
+ * order) or session_close() (at once); after each of these the caller touches the session no more, for it may be gone.
+ *
+ * The session owns the connection. One thread. */
 #ifndef PROXY_SESSION_H
 #define PROXY_SESSION_H
 
@@ -11,6 +15,8 @@
 #include "observe/access_log.h"
 #include "proxy/counts.h"
 #include "proxy/site.h"
+
+enum { DRAIN_GRACE_SECONDS = 5 }; /* for the first request of a connection that was just made */
 
 /* What the sessions of one thread share. */
 struct session_home {
@@ -26,6 +32,16 @@ struct session_home {
     void (*on_closed)(struct session_home *home); /* a session ended */
 };
 
+struct session;
+
+struct session_stage {
+    void (*start)(struct session *s);    /* makes s->state where it needs one; may go on or end at once */
+    void (*on_event)(struct session *s); /* of the connection */
+    void (*on_timer)(struct session *s); /* the limit set by session_limit() has passed */
+    void (*drain)(struct session *s);    /* the home drains: ends the session when it is idle, else soon; NULL: nothing to do */
+    void (*leave)(struct session *s);    /* frees s->state, and all that hangs on it, at once; NULL: nothing to do */
+};
+
 struct session {
     struct list link;
     struct session_home *home;
@@ -33,6 +49,9 @@ struct session {
     const struct snapshot_listener *listener;
     const struct snapshot_host *host; /* that the handshake was for; the fallback before, and without TLS */
     struct connection *connection;
+    const struct session_stage *stage;
+    void *state;                      /* the stage's own */
+    struct timer timer;               /* the stage's limit */
     struct address peer;
     char peer_text[ADDRESS_TEXT];     /* without the port */
     char peer_node[ADDRESS_TEXT];     /* the same as RFC 7239 writes it: "[...]" in quotes, or unknown */
@@ -40,6 +59,7 @@ struct session {
     bool secure;                      /* TLS, and the handshake is complete */
     bool handshake_logged;            /* the handshake's figures stand in the log of the first request alone */
     bool has_sni;
+    bool unread;                      /* what comes while lingering is no surprise: do not close before it has come */
     struct hostname sni;
     struct tls_facts facts;
     uint64_t accepted_ns, established_ns;
@@ -51,7 +71,30 @@ void session_open(struct session_home *home, struct site *site, const struct sna
                   uint16_t local_port, const struct address *peer);
 /* The home drains: closes the session if it is idle, else after its present exchange. */
 void session_drain(struct session *s);
-/* At once. */
+/* At once, whatever it does. */
 void session_abort(struct session *s);
+
+/* For the stages. */
+
+/* The present stage is done: the next one starts. */
+void session_next(struct session *s);
+/* Ends our direction after what was sent, lingers until the peer has read it, and closes. unread: more of the client's
+ * bytes may come or lie unread, so that a close at once would reset what we sent. */
+void session_finish(struct session *s, bool unread);
+/* Closes now; reset: the client must see that something was cut short. */
+void session_close(struct session *s, bool reset);
+/* on_timer in so many nanoseconds from now; 0: never. */
+void session_limit(struct session *s, uint64_t ns);
+/* The connection became another one (TLS over what was plain): its events come here from now on. NULL: there is none
+ * any more, and the session has ended. Returns whether it goes on. */
+bool session_use_connection(struct session *s, struct connection *c);
+
+/* The stages; each in the file of its name. */
+extern const struct session_stage session_handshake; /* TLS, server side */
+extern const struct session_stage session_h1;        /* HTTP/1: exchanges, one after the other */
+extern const struct session_stage session_linger;
+
+/* Asked by session_handshake's connection, from its first byte on. */
+extern const struct tls_server_hooks session_tls_hooks;
 
 #endif

@@ -18,7 +18,7 @@
 #include "http/h1.h"
 #include "proxy/options.h"
 #include "tls/session.h"
-#include "upstream/options.h"
+#include "upstream/dial.h"
 
 struct snapshot_policy {                /* a TLS policy in use */
     const struct tls_policy_options *options;
@@ -28,6 +28,7 @@ struct snapshot_policy {                /* a TLS policy in use */
 
 struct snapshot_upstream {
     const struct upstream_options *options;
+    struct dial_plan plan;              /* how its servers are reached */
     struct bytes name;
     struct address *servers;            /* every address of every server */
     struct bytes *server_names;         /* as text, for logs */

@@ -81,6 +81,7 @@ static void build_upstream(struct builder *b, struct snapshot_upstream *u, const
     size_t most = 0;
 
     u->options = o;
+    u->plan.options = o;
     u->name = bytes_of_text(o->name);
     for (size_t i = 0; i < o->servers.count; i++) {
         const struct option_endpoint *e = &OPTION_ITEM(struct server_options, &o->servers, i)->address;

@@ -1,13 +1,12 @@
 #include "upstream/h1_client.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "net/socket.h"
 
 static struct h1_client *client_of(struct stream *s)
 {
-    return CONTAINER_OF(s, struct h1_client, stream);
+    return CONTAINER_OF(s, struct h1_client, link.stream);
 }
 
 /* An error of the connection in the words of one to a server. */
@@ -96,83 +95,44 @@ static void on_event(struct connection *connection)
 {
     struct h1_client *c = connection->owner;
 
-    if (c->on_event)
-        c->on_event(c, c->user);
+    if (c->link.on_event)
+        c->link.on_event(&c->link, c->link.user);
     else if (connection->readable || connection->peer_ended) /* idle: nothing may come but its end */
         h1_client_close(c);
 }
 
-struct h1_client *h1_client_connect(struct backend *s, int *ret_error)
+static struct h1_client *of_link(struct link *l)
 {
-    struct h1_client *c;
-    int fd = socket_connect(&s->address);
-
-    if (fd < 0) {
-        *ret_error = fd;
-        return NULL;
-    }
-    *ret_error = -E_MEMORY;
-    c = calloc(1, sizeof *c);
-    if (!c) {
-        close(fd);
-        return NULL;
-    }
-    c->wire.connection = connection_new(s->group->pool->net, fd);
-    if (!c->wire.connection) {
-        free(c);
-        return NULL;
-    }
-    c->wire.connection->on_event = on_event;
-    c->wire.connection->owner = c;
-    c->stream.ops = &ops;
-    c->backend = s;
-    list_init(&c->idle_link);
-    return c;
+    return CONTAINER_OF(l, struct h1_client, link);
 }
 
-void h1_client_begin(struct h1_client *c, struct arena *arena, enum http_method method, const struct h1_limits *limits,
-                     void (*on_event_)(struct h1_client *c, void *user), void *user)
+static int link_stands(struct link *l)
 {
-    c->on_event = on_event_;
-    c->user = user;
-    c->arena = arena;
-    c->method = method;
-    c->limits = *limits;
-    c->trailers = NULL;
-    c->head_seen = c->persistent = false;
-    c->wire.scan = (struct h1_scan){ 0 };
-    c->wire.in_ended = c->wire.out_ended = false;
-    c->wire_out_before = c->wire.connection->wire_out;
-    c->wire_in_before = c->wire.connection->wire_in;
-}
+    struct h1_client *c = of_link(l);
+    int error = dial_advance(&c->dial);
 
-int h1_client_connected(struct h1_client *c)
-{
-    int error;
-
-    if (c->connected)
-        return 0;
-    if (!c->wire.connection->writable && !c->wire.connection->readable)
-        return -E_AGAIN;
-    error = socket_connected(c->wire.connection->watch.fd);
-    c->connected = error == 0;
+    c->wire.connection = c->dial.connection;
+    l->connected = error == 0;
     return error;
 }
 
-bool h1_client_has_written(const struct h1_client *c)
+static bool link_wrote(const struct link *l)
 {
+    const struct h1_client *c = CONTAINER_OF(l, struct h1_client, link);
     return c->wire.connection->wire_out != c->wire_out_before;
 }
 
-bool h1_client_has_read(const struct h1_client *c)
+static bool link_read(const struct link *l)
 {
+    const struct h1_client *c = CONTAINER_OF(l, struct h1_client, link);
     return c->wire.connection->wire_in != c->wire_in_before;
 }
 
-void h1_client_release(struct h1_client *c, uint64_t pool_most, uint64_t pool_idle_ns)
+static void link_end(struct link *l)
 {
+    struct h1_client *c = of_link(l);
     struct connection *connection = c->wire.connection;
-    bool whole = c->head_seen && c->wire.in_ended && c->wire.out_ended && c->persistent;
+    bool whole = c->head_seen && c->wire.in_ended && c->wire.out_ended && c->persistent && !c->private;
 
     if (!whole || buffer_used(&connection->in) || buffer_used(&connection->out) || connection->peer_ended) {
         h1_client_close(c);
@@ -184,23 +144,73 @@ void h1_client_release(struct h1_client *c, uint64_t pool_most, uint64_t pool_id
         return;
     }
     connection->readable = false;
-    c->on_event = NULL;
-    c->user = NULL;
+    l->on_event = NULL;
+    l->user = NULL;
     c->arena = NULL;
     c->trailers = NULL;
-    c->reused = true;
     connection_settle(connection);
-    backend_keep(c->backend, c, pool_most, pool_idle_ns);
+    backend_keep(l->backend, c, c->keep.idle, c->keep.idle_time_ns);
+}
+
+static void link_drop(struct link *l)
+{
+    h1_client_close(of_link(l));
+}
+
+static const struct link_ops link_ops = { link_stands, link_wrote, link_read, link_end, link_drop };
+
+static void begin(struct h1_client *c, const struct link_request *request)
+{
+    c->link.on_event = request->on_event;
+    c->link.user = request->user;
+    c->arena = request->arena;
+    c->method = request->method;
+    c->limits = *request->limits;
+    c->keep = request->plan->options->pool;
+    c->trailers = NULL;
+    c->head_seen = c->persistent = false;
+    c->wire.scan = (struct h1_scan){ 0 };
+    c->wire.in_ended = c->wire.out_ended = false;
+    c->wire_out_before = c->wire.connection->wire_out;
+    c->wire_in_before = c->wire.connection->wire_in;
+}
+
+struct h1_client *h1_client_connect(struct backend *b, const struct link_request *request, int *ret_error)
+{
+    struct h1_client *c = calloc(1, sizeof *c);
+
+    *ret_error = -E_MEMORY;
+    if (!c)
+        return NULL;
+    *ret_error = dial_start(&c->dial, b, request->plan, request->preface, c, on_event);
+    if (*ret_error) {
+        free(c);
+        return NULL;
+    }
+    c->wire.connection = c->dial.connection;
+    c->link.stream.ops = &ops;
+    c->link.ops = &link_ops;
+    c->link.backend = b;
+    c->plan_identity = request->plan->identity;
+    c->private = request->preface.size != 0;
+    list_init(&c->idle_link);
+    begin(c, request);
+    return c;
+}
+
+void h1_client_reuse(struct h1_client *c, const struct link_request *request)
+{
+    c->link.reused = true;
+    begin(c, request);
 }
 
 void h1_client_close(struct h1_client *c)
 {
-    if (!c)
-        return;
     if (!list_is_empty(&c->idle_link)) {
         list_remove(&c->idle_link);
-        c->backend->idle_count--;
+        c->link.backend->idle_count--;
     }
+    dial_done(&c->dial);
     connection_close(c->wire.connection, !c->wire.in_ended);
     free(c);
 }

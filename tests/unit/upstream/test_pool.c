@@ -20,6 +20,8 @@ struct fixture {
     struct backend *backend;
     struct arena arena;
     struct timer timer;
+    struct upstream_options options; /* of which only the pool's are read */
+    struct dial_plan plan;
     int listener;
 };
 
@@ -46,6 +48,8 @@ static int set_up(void **state)
     assert_non_null(f->backend);
     arena_init(&f->arena, NULL, 1 << 20);
     timer_init(&f->timer, stop);
+    f->options.pool = (struct pool_options){ .idle = 8, .idle_time_ns = 1000 * NS_PER_S };
+    f->plan.options = &f->options;
     *state = f;
     return 0;
 }
@@ -69,31 +73,39 @@ static void run_ms(struct fixture *f, unsigned ms)
     loop_run(f->net.loop);
 }
 
-static void on_event(struct h1_client *c, void *user)
+static void on_event(struct link *l, void *user)
 {
-    (void)c;
+    (void)l;
     (void)user;
 }
 
-/* A connection that has begun an exchange; its other end in *ret_peer. */
-static struct h1_client *dial(struct fixture *f, int *ret_peer)
+static struct link_request request_of(struct fixture *f)
 {
-    int error = 0;
-    struct h1_client *c = h1_client_connect(f->backend, &error);
+    return (struct link_request){ .plan = &f->plan, .arena = &f->arena, .method = METHOD_GET, .limits = &limits,
+                                  .on_event = on_event, .user = f };
+}
 
-    assert_non_null(c);
-    h1_client_begin(c, &f->arena, METHOD_GET, &limits, on_event, f);
+/* A new connection, for a request that has begun; its other end in *ret_peer. */
+static struct link *dial(struct fixture *f, int *ret_peer)
+{
+    struct link_request request = request_of(f);
+    int error = 0;
+    struct link *l;
+
+    request.fresh = true;
+    l = backend_link(f->backend, &request, &error);
+    assert_non_null(l);
     run_ms(f, 1);
-    assert_int_equal(h1_client_connected(c), 0);
+    assert_int_equal(link_connected(l), 0);
     *ret_peer = accept(f->listener, NULL, NULL);
     assert_true(*ret_peer >= 0);
-    return c;
+    return l;
 }
 
 /* Sends a request, and reads the answer that the peer gives. Returns what its content ends with. */
-static int exchange(struct fixture *f, struct h1_client *c, int peer, const char *answer)
+static int exchange(struct fixture *f, struct link *l, int peer, const char *answer)
 {
-    struct stream *s = &c->stream;
+    struct stream *s = &l->stream;
     struct message request = { .method_name = BYTES_LITERAL("GET"), .path = BYTES_LITERAL("/"), .authority = BYTES_LITERAL("a"),
                                .persistent = true }, response;
     struct bytes data;
@@ -115,13 +127,13 @@ static int exchange(struct fixture *f, struct h1_client *c, int peer, const char
     return n;
 }
 
-static struct h1_client *served(struct fixture *f, int *ret_peer, const char *answer)
+static struct link *served(struct fixture *f, int *ret_peer, const char *answer)
 {
-    struct h1_client *c = dial(f, ret_peer);
+    struct link *l = dial(f, ret_peer);
 
-    assert_int_equal(exchange(f, c, *ret_peer, answer), STREAM_END);
-    h1_client_release(c, 8, 1000 * NS_PER_S);
-    return c;
+    assert_int_equal(exchange(f, l, *ret_peer, answer), STREAM_END);
+    link_release(l);
+    return l;
 }
 
 static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -142,36 +154,81 @@ static void groups_and_servers_are_found_again_by_their_identity(void **state)
 static void the_connection_that_was_used_last_is_used_first(void **state)
 {
     struct fixture *f = *state;
-    int peers[2];
-    struct h1_client *first = served(f, &peers[0], ok), *second = served(f, &peers[1], ok);
+    struct link_request request = request_of(f);
+    int peers[2], error = 0;
+    struct link *first = served(f, &peers[0], ok), *second = served(f, &peers[1], ok);
 
     assert_int_equal(f->backend->idle_count, 2);
-    assert_ptr_equal(backend_take_idle(f->backend), second);
-    assert_ptr_equal(backend_take_idle(f->backend), first);
-    assert_null(backend_take_idle(f->backend));
+    assert_ptr_equal(backend_link(f->backend, &request, &error), second);
+    assert_ptr_equal(backend_link(f->backend, &request, &error), first);
+    assert_int_equal(f->backend->idle_count, 0);
     assert_true(first->reused);
-    h1_client_begin(first, &f->arena, METHOD_GET, &limits, on_event, f);
-    assert_false(h1_client_has_written(first));
+    assert_false(link_has_written(first));
     assert_int_equal(exchange(f, first, peers[0], ok), STREAM_END);
-    assert_true(h1_client_has_written(first) && h1_client_has_read(first));
-    h1_client_close(first);
-    h1_client_close(second);
+    assert_true(link_has_written(first) && link_has_read(first));
+    link_close(first);
+    link_close(second);
     close(peers[0]);
     close(peers[1]);
+}
+
+static void a_connection_that_was_made_in_another_way_is_not_used(void **state)
+{
+    struct fixture *f = *state;
+    struct link_request request = request_of(f);
+    struct dial_plan other = { .options = &f->options, .identity = 1 };
+    int peer, error = 0;
+    struct link *l;
+
+    served(f, &peer, ok);
+    request.plan = &other;
+    l = backend_link(f->backend, &request, &error);
+    assert_non_null(l);
+    assert_false(l->reused);
+    assert_int_equal(f->backend->idle_count, 0);
+    link_close(l);
+    close(peer);
+}
+
+static void a_connection_with_a_preface_says_it_first_and_serves_one_request(void **state)
+{
+    struct fixture *f = *state;
+    struct link_request request = request_of(f);
+    int kept, peer, error = 0;
+    char text[8] = "";
+    struct link *l;
+
+    served(f, &kept, ok);
+    request.preface = BYTES_LITERAL("hello\n");
+    l = backend_link(f->backend, &request, &error);
+    assert_non_null(l);
+    assert_false(l->reused);
+    run_ms(f, 1);
+    assert_int_equal(link_connected(l), 0);
+    assert_int_equal(l->stream.ops->flush(&l->stream), 0);
+    peer = accept(f->listener, NULL, NULL);
+    assert_int_equal(read(peer, text, 6), 6);
+    assert_string_equal(text, "hello\n");
+    assert_int_equal(exchange(f, l, peer, ok), STREAM_END);
+    link_release(l);
+    assert_int_equal(f->backend->idle_count, 1); /* the other one */
+    close(kept);
+    close(peer);
 }
 
 static void no_more_are_kept_than_the_limit_and_none_for_longer_than_their_time(void **state)
 {
     struct fixture *f = *state;
     int peers[3];
-    struct h1_client *c[3];
+    struct link *c[3];
 
+    f->options.pool = (struct pool_options){ .idle = 2, .idle_time_ns = 50 * NS_PER_MS };
     for (int i = 0; i < 3; i++) {
         c[i] = dial(f, &peers[i]);
         assert_int_equal(exchange(f, c[i], peers[i], ok), STREAM_END);
     }
     for (int i = 0; i < 3; i++)
-        h1_client_release(c[i], 2, 50 * NS_PER_MS);
+        link_release(c[i]);
     assert_int_equal(f->backend->idle_count, 2);
     run_ms(f, 20);
     assert_int_equal(f->backend->idle_count, 2);
@@ -222,12 +279,12 @@ static void what_lies_behind_an_answer_that_filled_the_buffer_is_no_answer(void 
 {
     struct fixture *f = *state;
     int peer;
-    struct h1_client *c = dial(f, &peer);
+    struct link *l = dial(f, &peer);
 
-    assert_int_equal(exchange(f, c, peer, ok), STREAM_END);
+    assert_int_equal(exchange(f, l, peer, ok), STREAM_END);
     assert_int_equal(write(peer, ok, strlen(ok)), strlen(ok));
-    c->wire.connection->readable = true; /* as that read leaves it */
-    h1_client_release(c, 8, NS_PER_S);
+    CONTAINER_OF(l, struct h1_client, link)->wire.connection->readable = true; /* as that read leaves it */
+    link_release(l);
     assert_int_equal(f->backend->idle_count, 0);
     close(peer);
 }
@@ -235,11 +292,12 @@ static void what_lies_behind_an_answer_that_filled_the_buffer_is_no_answer(void 
 static void a_refused_connection_is_told(void **state)
 {
     struct fixture *f = *state;
+    struct link_request request = request_of(f);
     struct address nobody;
     int error = 0;
 
     assert_int_equal(address_from_path("@unlade-test-pool-nobody", &nobody), 0);
-    assert_null(h1_client_connect(group_backend(f->group, &nobody), &error));
+    assert_null(backend_link(group_backend(f->group, &nobody), &request, &error));
     assert_int_equal(error, -E_CONNECT);
 }
 
@@ -249,6 +307,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(groups_and_servers_are_found_again_by_their_identity),
         TEST(the_connection_that_was_used_last_is_used_first),
+        TEST(a_connection_that_was_made_in_another_way_is_not_used),
+        TEST(a_connection_with_a_preface_says_it_first_and_serves_one_request),
         TEST(no_more_are_kept_than_the_limit_and_none_for_longer_than_their_time),
         TEST(an_idle_connection_on_which_anything_arrives_is_closed),
         TEST(only_a_connection_in_order_is_kept),

@@ -1,0 +1,153 @@
+#include "proxy/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void on_event(struct connection *c)
+{
+    struct session *s = c->owner;
+    s->stage->on_event(s);
+}
+
+static void on_timer(struct timer *t)
+{
+    struct session *s = CONTAINER_OF(t, struct session, timer);
+    s->stage->on_timer(s);
+}
+
+static void leave(struct session *s)
+{
+    loop_timer_stop(s->home->net->loop, &s->timer);
+    if (s->stage && s->stage->leave)
+        s->stage->leave(s);
+    s->stage = NULL;
+    s->state = NULL;
+}
+
+static void enter(struct session *s, const struct session_stage *stage)
+{
+    leave(s);
+    s->stage = stage;
+    stage->start(s);
+}
+
+static const struct session_stage *stage_after(const struct session *s)
+{
+    if (s->listener->tls && !s->secure)
+        return &session_handshake;
+    return &session_h1;
+}
+
+void session_next(struct session *s)
+{
+    enter(s, stage_after(s));
+}
+
+void session_finish(struct session *s, bool unread)
+{
+    s->unread = unread;
+    enter(s, &session_linger);
+}
+
+void session_close(struct session *s, bool reset)
+{
+    struct session_home *home = s->home;
+
+    leave(s);
+    list_remove(&s->link);
+    home->session_count--;
+    count_add(&home->counts->connections_open, UINT64_MAX);
+    connection_close(s->connection, reset);
+    site_unref(s->site);
+    free(s);
+    home->on_closed(home);
+}
+
+void session_abort(struct session *s)
+{
+    session_close(s, true);
+}
+
+void session_drain(struct session *s)
+{
+    if (s->stage->drain)
+        s->stage->drain(s);
+}
+
+void session_limit(struct session *s, uint64_t ns)
+{
+    struct loop *loop = s->home->net->loop;
+
+    if (ns)
+        loop_timer_set(loop, &s->timer, loop_now(loop) + ns);
+    else
+        loop_timer_stop(loop, &s->timer);
+}
+
+bool session_use_connection(struct session *s, struct connection *c)
+{
+    s->connection = c;
+    if (!c) {
+        session_close(s, true);
+        return false;
+    }
+    c->owner = s;
+    c->on_event = on_event;
+    return true;
+}
+
+static bool is_trusted(const struct listener_options *options, const struct address *peer)
+{
+    for (size_t i = 0; i < options->trusted_proxies.count; i++)
+        if (network_contains(&OPTION_ITEM(struct network_options, &options->trusted_proxies, i)->network, peer))
+            return true;
+    return false;
+}
+
+/* The texts that every request's forwarding fields need. */
+static void print_ends(struct session *s, uint16_t local_port)
+{
+    bool v6;
+
+    address_print_host(&s->peer, s->peer_text);
+    v6 = strchr(s->peer_text, ':') != NULL;
+    snprintf(s->peer_node, sizeof s->peer_node, "%s%.*s%s", v6 ? "\"[" : "", ADDRESS_TEXT - 8, s->peer_text,
+             v6 ? "]\"" : "");
+    if (s->peer.any.sa_family == AF_UNIX)
+        snprintf(s->peer_node, sizeof s->peer_node, "unknown");
+    if (local_port)
+        snprintf(s->local_port_text, sizeof s->local_port_text, "%u", local_port);
+}
+
+void session_open(struct session_home *home, struct site *site, const struct snapshot_listener *listener, int fd,
+                  uint16_t local_port, const struct address *peer)
+{
+    struct session *s = calloc(1, sizeof *s);
+    struct connection *c;
+
+    if (!s) {
+        close(fd);
+        return;
+    }
+    c = listener->tls ? connection_new_tls_server(home->net, fd, &session_tls_hooks) : connection_new(home->net, fd);
+    if (!c) {
+        free(s);
+        return;
+    }
+    *s = (struct session){ .home = home,
+                           .site = site_ref(site),
+                           .listener = listener,
+                           .host = &listener->fallback,
+                           .peer = *peer,
+                           .accepted_ns = loop_now(home->net->loop) };
+    print_ends(s, local_port);
+    s->peer_trusted = is_trusted(listener->options, peer);
+    timer_init(&s->timer, on_timer);
+    list_append(&home->sessions, &s->link);
+    home->session_count++;
+    count_add(&home->counts->accepted, 1);
+    count_add(&home->counts->connections_open, 1);
+    (void)session_use_connection(s, c);
+    session_next(s);
+}

@@ -1,0 +1,114 @@
+/* session_handshake.c: a session's TLS handshake: which host, which certificate, which engine. */
+#include <stdio.h>
+
+#include "base/log.h"
+#include "proxy/session.h"
+
+static void log_failed(struct session *s, int error)
+{
+    const struct tls_session *tls = connection_tls(s->connection);
+    struct tls_failure failure = { .alert_sent = connection_alert(s->connection) >= 0 };
+    char alert[64] = "";
+
+    count_add(&s->home->counts->handshakes_failed, 1);
+    if (tls)
+        tls_session_failure(tls, &failure);
+    else if (failure.alert_sent)
+        failure.alert = (uint8_t)connection_alert(s->connection);
+    if (failure.alert_sent || failure.alert_received)
+        snprintf(alert, sizeof alert, ", alert %s %s (%u)", failure.alert_sent ? "sent" : "received",
+                 alert_name(failure.alert), failure.alert);
+    log_info("TLS handshake failed: client %s, listener %.*s, sni %s: %s%s%s%s", s->peer_text,
+             BYTES_PRINT(s->listener->name), s->has_sni ? s->sni.text : "-", error_text(error),
+             failure.reason[0] ? ": " : "", failure.reason, alert);
+}
+
+static void fail(struct session *s, int error)
+{
+    bool gone = error == 0 || error == -E_TRUNCATED || error == -E_RESET;
+
+    if (!gone || connection_tls(s->connection)) /* it had sent a ClientHello at least */
+        log_failed(s, error ? error : -E_CLOSED);
+    if (gone)
+        session_close(s, false);
+    else
+        session_finish(s, true); /* the alert is to arrive */
+}
+
+static void on_event(struct session *s)
+{
+    struct connection *c = s->connection;
+    int n = connection_is_flushed(c) ? 0 : connection_flush(c);
+
+    if (n == 0 || n == -E_AGAIN)
+        n = connection_receive(c);
+    if (s->secure) /* what came with the handshake's end, or went wrong behind it, meets the next stage */
+        session_next(s);
+    else if (n == -E_AGAIN)
+        connection_settle(c);
+    else
+        fail(s, n);
+}
+
+static void start(struct session *s)
+{
+    struct connection *c = s->connection;
+
+    session_limit(s, s->listener->options->timeouts.handshake_ns);
+    if (!connection_is_tls(c) && !session_use_connection(s, connection_start_tls_server(c, &session_tls_hooks)))
+        return;
+    if (connection_has_more(s->connection))
+        on_event(s);
+}
+
+static void on_timer(struct session *s)
+{
+    log_failed(s, -E_TIMEOUT_HANDSHAKE);
+    session_close(s, true);
+}
+
+const struct session_stage session_handshake = { .start = start, .on_event = on_event, .on_timer = on_timer };
+
+static struct tls_session *choose(struct connection *c, const struct client_hello *hello, uint8_t *ret_alert,
+                                  int *ret_error)
+{
+    struct session *s = c->owner;
+    const struct snapshot_listener *listener = s->listener;
+    struct certificate *certificate;
+    struct tls_session *tls;
+    bool matched = false;
+
+    s->has_sni = hello->has_server_name;
+    s->sni = hello->server_name;
+    s->host = site_host(listener, s->has_sni ? &s->sni : NULL);
+    certificate = cert_choose(listener->cert_index, hello, (time_t)loop_wall_seconds(c->net->loop), &matched);
+    if (!matched && s->host->policy->options->strict_sni) {
+        *ret_alert = ALERT_UNRECOGNIZED_NAME;
+        *ret_error = -E_UNRECOGNIZED_NAME;
+        return NULL;
+    }
+    if (!certificate) {
+        *ret_alert = ALERT_HANDSHAKE_FAILURE;
+        *ret_error = -E_NO_CERTIFICATE;
+        return NULL;
+    }
+    tls = tls_session_new(snapshot_context(s->host, listener, certificate),
+                          bytes_of(s->host->binding, sizeof s->host->binding));
+    *ret_alert = ALERT_INTERNAL_ERROR;
+    *ret_error = tls ? 0 : -E_MEMORY;
+    return tls;
+}
+
+static void established(struct connection *c)
+{
+    struct session *s = c->owner;
+
+    s->secure = true;
+    s->established_ns = loop_now(c->net->loop);
+    tls_session_facts(connection_tls(c), &s->facts);
+    count_add(&s->home->counts->handshakes, 1);
+    if (s->facts.resumed)
+        count_add(&s->home->counts->handshakes_resumed, 1);
+}
+
+const struct tls_server_hooks session_tls_hooks = { choose, established };
