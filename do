@@ -12,7 +12,8 @@ here=$PWD
 build_packages="gcc libc6-dev pkgconf meson ninja-build libssl-dev libfyaml-dev zlib1g-dev libzstd-dev"
 demo_packages="curl" # the command that the demo prints
 test_packages="libcmocka-dev clang libclang-rt-dev llvm python3 python3-pytest python3-pytest-timeout python3-yaml python3-cryptography
-    openssl ca-certificates curl gnutls-bin nginx haproxy wrk nghttp2-client strace procps"
+    openssl ca-certificates curl gnutls-bin nginx haproxy wrk nghttp2-client nghttp2-server python3-h2 nodejs strace procps"
+command -v npm >/dev/null || test_packages="$test_packages npm" # other builds of nodejs bring it along
 lint_packages="clang-format clang-tidy cppcheck gcovr shellcheck"
 bench_packages="python3 openssl nginx haproxy nghttp2-client util-linux"
 
@@ -49,7 +50,7 @@ usage: ./do WORD [ARGUMENT...]
 
 environment
   UNLADE_OPENSSL=system    build with the system's OpenSSL even where a newer one can be had
-  UNLADE_CACHE=DIR         where the private OpenSSL is kept (default ~/.cache/unlade)
+  UNLADE_CACHE=DIR         where the private OpenSSL and the tests' npm packages are kept (default ~/.cache/unlade)
   CC=clang                 the compiler of release, asan, tsan and coverage builds
   CI=true                  compiler warnings are errors (release and fuzz builds: gcc and clang)
 TEXT
@@ -133,6 +134,38 @@ deps()
         [ -z "$still" ] || die "still missing: $still"
     fi
     openssl_prepare
+    case " $* " in *" nodejs "*) npm_prepare ;; esac
+}
+
+# ---- npm: the peers of the scenarios that Debian does not carry, as tests/node/package-lock.json names them ----
+
+# Where they are, for this lock file: require() finds them with NODE_PATH=$(./do npm-prefix)/node_modules.
+npm_prefix()
+{
+    echo "$(cache_dir)/npm-$(cat tests/node/package.json tests/node/package-lock.json | sha256sum | cut -c 1-16)"
+}
+
+# Each package's content is checked against the hash in the lock file; no script of a package is run.
+npm_prepare()
+{
+    prefix=$(npm_prefix)
+    if [ -d "$prefix" ]; then
+        return
+    fi
+    say "fetching from npm what tests/node/package-lock.json names"
+    work=$(mktemp -d)
+    cp tests/node/package.json tests/node/package-lock.json "$work"
+    if ! (cd "$work" && npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --cache "$work/cache" >log 2>&1); then
+        sed 's/^/    /' "$work/log" >&2
+        rm -rf "$work"
+        die "npm could not install the peers of the tests (above)"
+    fi
+    rm -rf "$work/cache"
+    chmod 755 "$work"
+    cp -R "$work" "$prefix.$$"
+    rm -rf "$work"
+    mv -T "$prefix.$$" "$prefix" 2>/dev/null || rm -rf "$prefix.$$" # another clone was faster
+    [ -d "$prefix" ] || die "cannot write $prefix"
 }
 
 # ---- OpenSSL: the system's where it is new enough, else Debian 13's own package in a private prefix ----
@@ -386,6 +419,9 @@ install)
     ;;
 fetch-openssl) # of ./do itself
     fetch_openssl "$@"
+    ;;
+npm-prefix) # of the scenarios
+    npm_prefix
     ;;
 *)
     help >&2
