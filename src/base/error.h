@@ -61,6 +61,7 @@ enum error_class {
     X(E_NO_CERTIFICATE,      PEER,     0,   "no_certificate",         "no certificate that this client can use") \
     X(E_CLIENT_CERTIFICATE,  PEER,     0,   "client_certificate",     "the client's certificate was missing or refused") \
     X(E_LIMIT,               LIMIT,    0,   "limit",                  "a limit was reached") \
+    X(E_FLOOD,               LIMIT,    0,   "flood",                  "more work was made than a client needs") \
     X(E_CRYPTO,              INTERNAL, 500, "crypto",                 "the cryptographic library failed") \
     X(E_SYSTEM,              INTERNAL, 500, "system",                 "a system call failed") \
     X(E_INTERNAL,            INTERNAL, 500, "internal",               "internal error") \
