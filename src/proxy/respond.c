@@ -2,6 +2,7 @@
 
 #include <time.h>
 
+#include "http/grpc.h"
 #include "proxy/forward.h"
 
 /* The time in the form of RFC 9110 5.6.7, made once a second. */
@@ -56,11 +57,28 @@ static int start(struct exchange *x, int status, const char *type, const char *b
     return error ? error : forward_hsts(x);
 }
 
+/* Trailers-only, the one form in which a gRPC client reads what went wrong. */
+static int respond_grpc(struct exchange *x, int error)
+{
+    struct message *m = &x->response;
+    struct bytes type = grpc_answer_type(&x->request), text = grpc_message(&x->arena, bytes_of_text(error_text(error)));
+    const char *status = arena_printf(&x->arena, "%d", (int)grpc_status_of(error_status(error)));
+    int failed = text.at && status ? start(x, 200, NULL, NULL) : -E_MEMORY;
+
+    if (!failed)
+        failed = message_add_known(m, FIELD_CONTENT_TYPE, type);
+    if (!failed)
+        failed = message_add(m, BYTES_LITERAL("grpc-status"), bytes_of_text(status));
+    return failed ? failed : message_add(m, BYTES_LITERAL("grpc-message"), text);
+}
+
 int respond_error(struct exchange *x, int error)
 {
     int status = error_status(error), failed;
     const char *body, *type;
 
+    if (grpc_is_call(&x->request))
+        return respond_grpc(x, error);
     if (wants_json(&x->request)) {
         type = "application/json";
         body = arena_printf(&x->arena, "{\"status\":%d,\"error\":\"%s\",\"message\":\"%s\"}\n", status,

@@ -1,4 +1,5 @@
-/* respond.h: answers of our own: error pages and redirects. Small and plain, or JSON where the client prefers it. */
+/* respond.h: answers of our own: error pages and redirects. Small and plain, or JSON where the client prefers it;
+ * trailers-only for calls of gRPC. */
 #ifndef PROXY_RESPOND_H
 #define PROXY_RESPOND_H
 
