@@ -186,6 +186,32 @@ static void add_files(struct loader *l)
     }
 }
 
+/* The certificates that this system believes, where servers are verified with them. */
+static void add_store(struct loader *l, const struct site_options *site)
+{
+    const char *named = getenv("SSL_CERT_FILE"); /* as for other programs that use OpenSSL */
+    const void *field = site_needs_store(site);
+    struct bytes content = BYTES_NONE;
+    const char *path = NULL;
+    int r = -E_SYSTEM;
+
+    if (!field || bundle_find(l->bundle, BUNDLE_STORE, BYTES_NONE))
+        return;
+    if (named && named[0])
+        r = loader_read_file(path = named, FILE_MOST, &content, NULL);
+    for (size_t i = 0; r < 0 && (!named || !named[0]) && (path = site_store_path(i)) != NULL; i++)
+        r = loader_read_file(path, FILE_MOST, &content, NULL);
+    if (r < 0) {
+        config_complain(l->config, COMPLAINT_ERROR, field,
+                        "the system's store of certificates, %s, cannot be read: %s\n"
+                        "install ca-certificates, or write `ca: FILE`",
+                        path ? path : site_store_path(0), reason());
+        return;
+    }
+    add(l, BUNDLE_STORE, "", NULL, content);
+    loader_free_file(content);
+}
+
 /* ---- names ---- */
 
 static void resolve(void *context, const struct option_endpoint *e)
@@ -254,6 +280,7 @@ int loader_read(const struct loader_source *source, struct loaded *ret_loaded, c
         CHECK(bundle_add(l.bundle, &source->files[i]) == 0);
     add_files(&l);
     options = config_root(l.config);
+    add_store(&l, &options->site);
     site_each_name(&options->site, resolve, &l);
     free(folder);
     if (!source->text)

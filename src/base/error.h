@@ -45,6 +45,8 @@ enum error_class {
     X(E_TIMEOUT_BODY,        PEER,     408, "timeout_body",           "the request body came too slowly") \
     X(E_TIMEOUT_SEND,        PEER,     0,   "timeout_send",           "the client read the response too slowly") \
     X(E_CONNECT,             PEER,     502, "connect",                "the server could not be reached") \
+    X(E_SERVER_TLS,          PEER,     502, "server_tls",             "TLS with the server failed") \
+    X(E_SERVER_CERTIFICATE,  PEER,     502, "server_certificate",     "the server's certificate was refused") \
     X(E_BAD_RESPONSE,        PEER,     502, "bad_response",           "the server's answer was malformed") \
     X(E_SERVER_CLOSED,       PEER,     502, "server_closed",          "the server closed the connection too early") \
     X(E_NO_SERVER,           LIMIT,    503, "no_server",              "no server is available") \

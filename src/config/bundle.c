@@ -156,7 +156,7 @@ static int take_entry(struct bundle *b, struct cursor *c)
     entry.name = cursor_bytes(c, name);
     entry.pattern = cursor_bytes(c, pattern);
     entry.content = cursor_bytes(c, content);
-    if (c->failed || kind > BUNDLE_RESOLVED)
+    if (c->failed || kind > BUNDLE_STORE)
         return -E_SYNTAX;
     if (bundle_add(b, &entry) < 0)
         return -E_MEMORY;

@@ -13,6 +13,7 @@ enum bundle_kind {
     BUNDLE_FILE,     /* name: a path as the configuration writes it; content: the file's */
     BUNDLE_MATCH,    /* a file that a glob found; name: its path; the pattern in `pattern` */
     BUNDLE_RESOLVED, /* name: a host name; content: its addresses as text, one a line */
+    BUNDLE_STORE,    /* no name; content: the certificates that this system believes, PEM */
 };
 
 struct bundle_entry {

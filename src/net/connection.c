@@ -119,7 +119,11 @@ static ssize_t write_socket(struct connection *c, struct bytes data)
 
 int connection_receive(struct connection *c)
 {
-    return c->ops->receive(c);
+    int n = c->ops->receive(c);
+
+    if (n > 0)
+        c->data_in += (uint64_t)n;
+    return n;
 }
 
 size_t connection_room(const struct connection *c)

@@ -40,6 +40,7 @@ struct connection {
     struct buffer in;   /* plaintext that was received and not consumed */
     struct buffer out;  /* bytes for the socket */
     uint64_t wire_in, wire_out; /* bytes of the socket so far */
+    uint64_t data_in;   /* bytes that connection_receive() has given: what is TLS's own (tickets, alerts) is not among them */
     bool readable;      /* the socket may have more */
     bool writable;      /* the socket may take more */
     bool peer_ended;    /* the kernel said so: the next short read is not the last */
@@ -70,6 +71,13 @@ struct connection *connection_new_tls_server(struct net *net, int fd, const stru
 struct connection *connection_start_tls_server(struct connection *plain, const struct tls_server_hooks *hooks);
 /* The opposite, after choose() left it to somebody else: all that came, from its first byte on, is in `in`. */
 struct connection *connection_back_to_plain(struct connection *tls);
+/* TLS begins, as a client, on a connection that stands: what was sent before leaves in clear before it. Takes the session
+ * over. Owner and on_event carry over; the old object is gone. NULL (memory, or the kernel): the socket is closed too.
+ * Then connection_handshake() until it says 0. */
+struct connection *connection_start_tls_client(struct connection *plain, struct tls_session *session);
+/* A client's handshake, as far as it goes now. 0: it is complete, and connection_receive() and the others work; -E_AGAIN:
+ * on_event follows; -E_TRUNCATED, -E_RESET, or the session's errors: see tls_session_failure(). */
+int connection_handshake(struct connection *c) MUST_USE;
 bool connection_is_tls(const struct connection *c);
 /* The session, or NULL before it was chosen and for plain connections. */
 struct tls_session *connection_tls(const struct connection *c);

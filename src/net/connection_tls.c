@@ -1,20 +1,24 @@
-/* connection_tls.c: a connection under TLS, server side.
+/* connection_tls.c: a connection under TLS, as a server or as a client.
  *
- *     socket --> cipher --> ClientHello parser, then the session --> in
+ *     socket --> cipher --> [ClientHello parser, then] the session --> in
  *     send --> staged (up to one record) --> session --> out --> socket */
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "net/connection_private.h"
 
+/* Bytes without one of content among them, after which a peer is given up: tickets, KeyUpdates, empty records. */
+enum { FRUITLESS_MOST = 1 << 19 };
+
 enum tls_state { TLS_HELLO, TLS_HANDSHAKE, TLS_OPEN, TLS_FAILED };
 
 struct tls_connection {
-    struct connection base; /* first: retired memory is freed by its address */
-    const struct tls_server_hooks *hooks;
+    struct connection base;               /* first: retired memory is freed by its address */
+    const struct tls_server_hooks *hooks; /* NULL: a client's */
     struct tls_session *session;
     struct buffer cipher; /* received, not yet taken by the session */
     struct buffer staged; /* to be sealed with the next flush */
+    uint32_t fruitless;   /* bytes since the last content */
     int16_t alert;
     uint8_t state; /* enum tls_state */
     bool socket_ended, close_notify_seen;
@@ -196,7 +200,8 @@ static int handshake(struct tls_connection *t)
     buffer_consume(&t->cipher, before - received.size);
     if (error == 0) {
         t->state = TLS_OPEN;
-        t->hooks->established(c);
+        if (t->hooks)
+            t->hooks->established(c);
     } else if (error != -E_AGAIN) {
         return fail(t, error);
     }
@@ -224,9 +229,10 @@ static int open_records(struct tls_connection *t)
         return -E_AGAIN;
     n = tls_session_open(t->session, &received, c->in.data + c->in.end, buffer_room(&c->in), &c->out);
     buffer_consume(&t->cipher, before - received.size);
-    if (n > 0)
+    if (n > 0) {
         buffer_commit(&c->in, (size_t)n);
-    else if (n == 0)
+        t->fruitless = 0;
+    } else if (n == 0)
         t->close_notify_seen = true;
     else if (n == -E_AGAIN)
         t->drained = true;
@@ -266,6 +272,8 @@ static int read_more(struct tls_connection *t)
         return -E_TRUNCATED;
     }
     t->drained = false;
+    if (n > 0 && (t->fruitless += (uint32_t)n) > FRUITLESS_MOST)
+        return fail(t, -E_LIMIT);
     return n;
 }
 
@@ -358,6 +366,48 @@ struct connection *connection_start_tls_server(struct connection *plain, const s
     t->hooks = hooks;
     t->alert = -1;
     return &t->base;
+}
+
+struct connection *connection_start_tls_client(struct connection *plain, struct tls_session *session)
+{
+    struct tls_connection *t = calloc(1, sizeof *t);
+    struct buffer received = plain->in;
+
+    plain->in = (struct buffer){ 0 };
+    if (!t || connection_become(plain, &t->base, &tls_ops) < 0) {
+        buffer_drop(plain->net->pool, &received);
+        tls_session_free(session);
+        if (!t)
+            connection_close(plain, true);
+        return NULL;
+    }
+    t->cipher = received;
+    t->session = session;
+    t->state = TLS_HANDSHAKE;
+    t->alert = -1;
+    return &t->base;
+}
+
+int connection_handshake(struct connection *c)
+{
+    struct tls_connection *t = tls_of(c);
+    int n;
+
+    CHECK(c->ops == &tls_ops && !t->hooks);
+    if (t->state == TLS_OPEN)
+        return 0;
+    if (t->state == TLS_FAILED || t->socket_ended)
+        return -E_TRUNCATED;
+    n = connection_is_flushed(c) ? 0 : connection_flush(c);
+    if (n < 0 && n != -E_AGAIN)
+        return n;
+    n = handshake(t);
+    while (n == -E_AGAIN && c->readable) {
+        n = read_more(t);
+        if (n > 0)
+            n = handshake(t);
+    }
+    return n;
 }
 
 struct buffer connection_take_cipher(struct connection *tls)

@@ -97,7 +97,7 @@ static int use_backend(struct exchange *x, struct backend *backend)
 {
     int error = 0;
     const struct link_request request = {
-        .plan = &x->upstream->plan,
+        .plan = &x->upstream->plans[x->server_number],
         .arena = &x->arena,
         .method = x->request.method,
         .limits = &response_limits,
@@ -145,8 +145,10 @@ void exchange_fail_server(struct exchange *x, int error)
     bool wrote = server && link_has_written(server), read = server && link_has_read(server);
     bool reused = server && server->reused;
     bool again = !x->response_seen && !read && !x->request_taken && x->attempts < ATTEMPTS_MOST &&
-                 (!wrote || (method_is_idempotent(x->request.method) && error == -E_SERVER_CLOSED)) &&
-                 (error == -E_CONNECT || error == -E_TIMEOUT_CONNECT || error == -E_SERVER_CLOSED);
+                 (!wrote ||
+                  (method_is_idempotent(x->request.method) && (error == -E_SERVER_CLOSED || error == -E_SERVER_TLS))) &&
+                 (error == -E_CONNECT || error == -E_TIMEOUT_CONNECT || error == -E_SERVER_CLOSED ||
+                  error == -E_SERVER_TLS || error == -E_SERVER_CERTIFICATE);
 
     drop_server(x);
     if (again) {

@@ -18,7 +18,7 @@ static bool find_backends(struct site *s, struct pool *pool)
         if (!mine->group || !mine->backends)
             return false;
         for (size_t j = 0; j < upstream->server_count; j++) {
-            mine->backends[j] = group_backend(mine->group, &upstream->servers[j]);
+            mine->backends[j] = group_backend(mine->group, &upstream->servers[j], upstream->plans[j].identity);
             if (!mine->backends[j])
                 return false;
         }

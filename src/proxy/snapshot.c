@@ -30,6 +30,8 @@ static void release(struct snapshot *s)
         for (size_t k = 0; k < l->host_count; k++)
             release_host(l, &l->hosts[k]);
     }
+    for (size_t i = 0; i < s->upstream_count; i++)
+        tls_context_unref(s->upstreams[i].tls);
     for (size_t i = 0; i < s->certificate_count; i++)
         certificate_clear(&s->certificates[i]);
 }
@@ -155,6 +157,7 @@ struct snapshot *snapshot_build(struct config *config, const struct site_options
     build_check_addresses(&b);
     build_check_unused(&b);
     build_release_contexts(&b);
+    build_release_trusts(&b);
     if (config_error_count(config) == 0)
         return s;
     release(s); /* the config, and so the arena, stays the caller's */

@@ -28,7 +28,9 @@ struct snapshot_policy {                /* a TLS policy in use */
 
 struct snapshot_upstream {
     const struct upstream_options *options;
-    struct dial_plan plan;              /* how its servers are reached */
+    struct dial_plan *plans;            /* how each server is reached, by its number */
+    struct tls_context *tls;            /* NULL: in clear */
+    uint8_t tls_identity[32];           /* hash of what that was made of */
     struct bytes name;
     struct address *servers;            /* every address of every server */
     struct bytes *server_names;         /* as text, for logs */
@@ -91,5 +93,9 @@ void snapshot_unref(struct snapshot *s);
 /* The names that snapshot_build needs addresses of: hosts of servers that are not literals. Each call of visit gets the
  * value, for complaints, and the host. */
 void site_each_name(const struct site_options *site, void (*visit)(void *context, const struct option_endpoint *endpoint), void *context);
+/* Where a file is needed with the certificates that this system believes: the value to complain at if there is none;
+ * else NULL. The places where it may be, NULL behind the last. Its content goes into the bundle as BUNDLE_STORE. */
+const void *site_needs_store(const struct site_options *site);
+const char *site_store_path(size_t i);
 
 #endif

@@ -2,6 +2,7 @@
  *
  *     snapshot.c          the order of the steps, and the snapshot's life
  *     snapshot_upstream.c upstreams and the addresses of their servers
+ *     snapshot_upstream_tls.c  TLS to the servers
  *     snapshot_tls.c      policies, certificates, contexts
  *     snapshot_routes.c   hosts and routes of a listener
  *     snapshot_checks.c   what only the whole shows: addresses that collide, things that nothing uses
@@ -33,6 +34,14 @@ struct built_policy {
     struct built_policy *next;
 };
 
+/* Authorities that servers are verified with, by the file that they came from. */
+struct built_trust {
+    const char *path;
+    struct bytes pem;        /* the bundle's */
+    struct tls_trust *trust; /* one reference is the builder's */
+    struct built_trust *next;
+};
+
 struct builder {
     struct config *config;
     struct arena *arena;
@@ -46,6 +55,7 @@ struct builder {
     struct built_certificate *certificates;
     struct built_context *contexts;
     struct built_policy *policies;
+    struct built_trust *trusts;
 };
 
 #define build_error(b, field, ...)   config_complain((b)->config, COMPLAINT_ERROR, field, __VA_ARGS__)
@@ -58,8 +68,20 @@ void build_upstreams(struct builder *b);
 /* The upstream of that name, marked as used; NULL when there is none (the reader of the configuration complained). */
 struct snapshot_upstream *build_use_upstream(struct builder *b, const char *name);
 
+/* The context of an upstream whose options say TLS, before its servers are added. */
+void build_upstream_tls(struct builder *b, struct snapshot_upstream *u);
+/* How one server of it is reached. */
+void build_plan(struct builder *b, const struct snapshot_upstream *u, const struct option_endpoint *e,
+                struct dial_plan *ret_plan);
+/* The builder's own references. */
+void build_release_trusts(struct builder *b);
+
 /* The policy of that name; NULL when there is none, which is complained about at `field`. */
 struct snapshot_policy *build_policy(struct builder *b, const char *name, const void *field);
+/* The certificate of those files, parsed when it is first asked for. NULL: it is faulty, which is complained about at
+ * `field`. */
+struct certificate *build_load_certificate(struct builder *b, const char *chain_path, struct bytes chain,
+                                           const char *key_path, struct bytes key, const void *field);
 void build_certificates(struct builder *b, struct snapshot_listener *l);
 /* contexts and binding of a host whose policy is set. */
 void build_host_tls(struct builder *b, struct snapshot_listener *l, struct snapshot_host *h, const void *field);

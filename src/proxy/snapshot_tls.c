@@ -162,9 +162,8 @@ static void check_dates(struct builder *b, const struct certificate *c, const vo
                       c->source, date);
 }
 
-/* The certificate of those files, parsed when it is first asked for. NULL: it is faulty. */
-static struct certificate *load(struct builder *b, const char *chain_path, struct bytes chain, const char *key_path,
-                                struct bytes key, const void *field)
+struct certificate *build_load_certificate(struct builder *b, const char *chain_path, struct bytes chain,
+                                           const char *key_path, struct bytes key, const void *field)
 {
     struct built_certificate *built;
     struct certificate *c;
@@ -221,7 +220,7 @@ static void use_pair(struct builder *b, struct snapshot_listener *l, const struc
         build_error(b, o, "%s holds no private key: write `key: FILE` beside it", key_path);
         return;
     }
-    use(l, load(b, o->certificate.path, chain->content, key_path, key->content, o));
+    use(l, build_load_certificate(b, o->certificate.path, chain->content, key_path, key->content, o));
 }
 
 /* site.pem -> site.key; NULL when the name has no extension, or that one. */
@@ -256,9 +255,9 @@ static void use_file(struct builder *b, struct snapshot_listener *l, const struc
     if (from_glob && !key_path && has_key(content) && !has_certificate(content))
         return; /* the key of the certificate beside it */
     if (has_key(content))
-        use(l, load(b, path, content, path, content, files));
+        use(l, build_load_certificate(b, path, content, path, content, files));
     else if (key)
-        use(l, load(b, path, content, key_path, key->content, files));
+        use(l, build_load_certificate(b, path, content, key_path, key->content, files));
     else if (!has_certificate(content))
         build_error(b, files, "%s holds neither a certificate nor a key in PEM form%s", path, conversion(content));
     else

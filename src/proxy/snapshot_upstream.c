@@ -16,6 +16,7 @@ static void add_server(struct builder *b, struct snapshot_upstream *u, const str
     u->servers[u->server_count] = *a;
     u->server_names[u->server_count] = arena_copy(b->arena, bytes_of_text(text));
     CHECK(u->server_names[u->server_count].at);
+    build_plan(b, u, e, &u->plans[u->server_count]);
     u->server_count++;
 }
 
@@ -81,7 +82,6 @@ static void build_upstream(struct builder *b, struct snapshot_upstream *u, const
     size_t most = 0;
 
     u->options = o;
-    u->plan.options = o;
     u->name = bytes_of_text(o->name);
     for (size_t i = 0; i < o->servers.count; i++) {
         const struct option_endpoint *e = &OPTION_ITEM(struct server_options, &o->servers, i)->address;
@@ -90,6 +90,8 @@ static void build_upstream(struct builder *b, struct snapshot_upstream *u, const
     }
     u->servers = build_alloc(b, most, sizeof *u->servers);
     u->server_names = build_alloc(b, most, sizeof *u->server_names);
+    u->plans = build_alloc(b, most, sizeof *u->plans);
+    build_upstream_tls(b, u);
     for (size_t i = 0; i < o->servers.count; i++)
         add_endpoint(b, u, &OPTION_ITEM(struct server_options, &o->servers, i)->address);
 }

@@ -70,7 +70,7 @@ bool tls_library_has_group(const char *name)
 /* ---- Making one ---- */
 
 /* A sentence with the library's own words behind it, if it has any. Always returns false. */
-static bool fail(const char **ret_why, const char *sentence)
+bool context_fail(const char **ret_why, const char *sentence)
 {
     unsigned long error = ERR_peek_last_error();
     const char *words = error ? ERR_reason_error_string(error) : NULL;
@@ -81,8 +81,8 @@ static bool fail(const char **ret_why, const char *sentence)
     return false;
 }
 
-/* The lists that tls_policy_resolve made, in the library's hands. */
-static bool set_policy(SSL_CTX *ctx, const struct tls_policy_options *options, const char **ret_why)
+bool context_set_policy(SSL_CTX *ctx, const struct tls_policy_options *options, const char *const groups[2],
+                        const char **ret_why)
 {
     struct tls_policy policy;
     static _Thread_local char why[TLS_POLICY_WHY];
@@ -93,18 +93,17 @@ static bool set_policy(SSL_CTX *ctx, const struct tls_policy_options *options, c
     }
     if (SSL_CTX_set_min_proto_version(ctx, policy.versions_least) != 1 ||
         SSL_CTX_set_max_proto_version(ctx, policy.versions_most) != 1)
-        return fail(ret_why, "the library refuses the TLS versions of the policy");
+        return context_fail(ret_why, "the library refuses the TLS versions of the policy");
     if (SSL_CTX_set_ciphersuites(ctx, policy.suites_1_3) != 1 || SSL_CTX_set_cipher_list(ctx, policy.suites_1_2) != 1)
-        return fail(ret_why, "the library refuses the cipher suites of the policy");
+        return context_fail(ret_why, "the library refuses the cipher suites of the policy");
     if (policy.groups[0]) {
         if (SSL_CTX_set1_groups_list(ctx, policy.groups) != 1)
-            return fail(ret_why, "the library refuses the groups of the policy (it may be too old for one of them)");
+            return context_fail(ret_why,
+                                "the library refuses the groups of the policy (it may be too old for one of them)");
         return true;
     }
-    /* A client that can do better than the share it sent is asked for a better one only across a '/' (OpenSSL 3.5). */
-    if (SSL_CTX_set1_groups_list(ctx, "X25519MLKEM768/X25519:P-256/P-384") != 1 &&
-        SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384") != 1)
-        return fail(ret_why, "the library lacks the usual groups");
+    if (SSL_CTX_set1_groups_list(ctx, groups[0]) != 1 && SSL_CTX_set1_groups_list(ctx, groups[1]) != 1)
+        return context_fail(ret_why, "the library lacks the usual groups");
     ERR_clear_error();
     return true;
 }
@@ -140,29 +139,29 @@ static bool set_certificate(SSL_CTX *ctx, const struct tls_server_parts *parts, 
     for (int i = 0; parts->chain && i < sk_X509_num(parts->chain); i++)
         size += i2d_X509(sk_X509_value(parts->chain, i), NULL) + 5;
     if (size > CERTIFICATES_MOST)
-        return fail(ret_why, "the certificate chain is longer than 20 KB: leave out what clients do not need");
+        return context_fail(ret_why, "the certificate chain is longer than 20 KB: leave out what clients do not need");
     if (SSL_CTX_use_cert_and_key(ctx, parts->leaf, parts->key, parts->chain, 1) != 1)
-        return fail(ret_why, "the library refuses the certificate");
+        return context_fail(ret_why, "the library refuses the certificate");
     return true;
 }
 
 /* ---- ALPN ---- */
 
-static bool set_alpn(struct tls_context *context, const char *const *alpn, const char **ret_why)
+bool context_set_alpn(struct tls_context *context, const char *const *alpn, const char **ret_why)
 {
     size_t size = 0;
 
     for (size_t i = 0; alpn && alpn[i]; i++) {
         size_t name = strlen(alpn[i]);
         if (name == 0 || name > 255)
-            return fail(ret_why, "an ALPN name has 1 to 255 bytes");
+            return context_fail(ret_why, "an ALPN name has 1 to 255 bytes");
         size += 1 + name;
     }
     if (size == 0)
         return true;
     context->alpn = malloc(size);
     if (!context->alpn)
-        return fail(ret_why, "out of memory");
+        return context_fail(ret_why, "out of memory");
     for (size_t i = 0; alpn[i]; i++) {
         size_t name = strlen(alpn[i]);
         context->alpn[context->alpn_size] = (uint8_t)name;
@@ -266,23 +265,23 @@ static bool set_clients(struct tls_context *context, const struct tls_server_par
     if (clients->certificate == TLS_CLIENT_OFF)
         return true;
     if (parts->client_ca_pem.size == 0 || parts->client_ca_pem.size > INT32_MAX)
-        return fail(ret_why, "clients: the ca file is missing or empty, so no client could be verified");
+        return context_fail(ret_why, "clients: the ca file is missing or empty, so no client could be verified");
     names = sk_X509_NAME_new_null();
     if (!names)
-        return fail(ret_why, "out of memory");
+        return context_fail(ret_why, "out of memory");
     SSL_CTX_set_client_CA_list(context->ssl_ctx, names); /* which owns it now */
     ERR_clear_error();
     roots = add_authorities(context->ssl_ctx, parts->client_ca_pem, names, &name_bytes);
     if (roots < 0)
-        return fail(ret_why, "clients: the ca file cannot be read as PEM certificates");
+        return context_fail(ret_why, "clients: the ca file cannot be read as PEM certificates");
     if (sk_X509_NAME_num(names) == 0)
-        return fail(ret_why, "clients: the ca file holds no certificate, so no client could be verified");
+        return context_fail(ret_why, "clients: the ca file holds no certificate, so no client could be verified");
     if (roots == 0)
-        return fail(ret_why,
-                    "clients: the ca file holds no self-signed root, so no client could be verified; add the root");
+        return context_fail(
+            ret_why, "clients: the ca file holds no self-signed root, so no client could be verified; add the root");
     if (name_bytes > CLIENT_CA_NAMES_MOST)
-        return fail(ret_why,
-                    "clients: the ca file names too many authorities (8 KB of names are sent to clients at most)");
+        return context_fail(
+            ret_why, "clients: the ca file names too many authorities (8 KB of names are sent to clients at most)");
     if (clients->certificate == TLS_CLIENT_REQUIRED)
         mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     SSL_CTX_set_verify(context->ssl_ctx, mode, session_note_verification);
@@ -290,8 +289,11 @@ static bool set_clients(struct tls_context *context, const struct tls_server_par
     SSL_CTX_set_max_cert_list(context->ssl_ctx, CLIENT_CHAIN_MOST);
     context->asks_for_certificate = true;
     return SSL_CTX_set_session_ticket_cb(context->ssl_ctx, NULL, check_ticket, context) == 1 ||
-           fail(ret_why, "the library failed");
+           context_fail(ret_why, "the library failed");
 }
+
+/* A client that can do better than the share it sent is asked for a better one only across a '/' (OpenSSL 3.5). */
+static const char *const server_groups[2] = { "X25519MLKEM768/X25519:P-256/P-384", "X25519:P-256:P-384" };
 
 struct tls_context *tls_context_new_server(const struct tls_server_parts *parts, const char **ret_why)
 {
@@ -300,14 +302,15 @@ struct tls_context *tls_context_new_server(const struct tls_server_parts *parts,
     ERR_clear_error();
     if (!context || !(context->ssl_ctx = SSL_CTX_new(TLS_server_method())) || !fetched_aes_256_cbc() ||
         !fetched_sha256() || !session_bio_method()) {
-        fail(ret_why, "the library failed to start");
+        context_fail(ret_why, "the library failed to start");
         goto failed;
     }
     atomic_init(&context->references, 1);
     context->tickets = parts->policy->tickets;
     set_behaviour(context->ssl_ctx, context->tickets);
-    if (!set_policy(context->ssl_ctx, parts->policy, ret_why) || !set_certificate(context->ssl_ctx, parts, ret_why) ||
-        !set_alpn(context, parts->alpn, ret_why) || !set_clients(context, parts, ret_why))
+    if (!context_set_policy(context->ssl_ctx, parts->policy, server_groups, ret_why) ||
+        !set_certificate(context->ssl_ctx, parts, ret_why) || !context_set_alpn(context, parts->alpn, ret_why) ||
+        !set_clients(context, parts, ret_why))
         goto failed;
     if (context->alpn_size)
         SSL_CTX_set_alpn_select_cb(context->ssl_ctx, choose_alpn, context);

@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
 
+#include "tls/client.h"
 #include "tls/session.h"
 #include "tls/tickets.h"
 
@@ -17,6 +18,7 @@ struct tls_context {
     atomic_uint references;
     bool tickets;
     bool asks_for_certificate;
+    bool verifies; /* a client's: servers must prove who they are */
     uint8_t *alpn; /* ours as on the wire: length-prefixed names in order of preference */
     size_t alpn_size;
 };
@@ -30,6 +32,8 @@ struct tls_session {
     /* The last call found nothing to read or no room to write, and stopped at that: the library always does. This says
      * why a call gave nothing without a look at the thread's error queue, where others may have left something. */
     bool starved;
+    bool is_client;
+    struct tls_shelf *shelf;    /* a client's; NULL: none */
     bool complete;              /* the handshake is */
     bool peer_closed;           /* its close_notify came */
     bool finished;              /* ours was written */
@@ -45,6 +49,23 @@ const EVP_CIPHER *fetched_aes_256_cbc(void);
 const EVP_MD *fetched_sha256(void);
 /* The BIO that reads from a session's `in` and writes to its `out`. */
 const BIO_METHOD *session_bio_method(void);
+
+/* A session without a role yet; NULL when memory is out. */
+struct tls_session *session_make(struct tls_context *context);
+struct tls_failure *session_failure_of(struct tls_session *s); /* NULL: memory */
+
+/* What contexts of both roles are made with. Each returns false with a sentence in ret_why, the library's words behind
+ * it where it has any. */
+bool context_fail(const char **ret_why, const char *sentence);
+/* The lists that tls_policy_resolve makes, in the library's hands; groups: where the policy leaves them open, two tries. */
+bool context_set_policy(SSL_CTX *ctx, const struct tls_policy_options *options, const char *const groups[2],
+                        const char **ret_why);
+/* ALPN names as on the wire, into the context. */
+bool context_set_alpn(struct tls_context *context, const char *const *alpn, const char **ret_why);
+
+/* A session to resume, or NULL; the caller's. Takes a reference of what is put in: returns whether it did. */
+SSL_SESSION *shelf_take(struct tls_shelf *shelf);
+bool shelf_put(struct tls_shelf *shelf, SSL_SESSION *session);
 
 /* Writes why a peer's certificate was refused into the session's failure (X509_STORE_CTX's verify callback). */
 int session_note_verification(int ok, X509_STORE_CTX *store);

@@ -87,6 +87,76 @@ const struct option_table tls_tickets_options =
     OPTION_TABLE("ticket key policy", struct tls_tickets_options, tickets_rows,
                  "The keys of session tickets. They are made in memory and change on their own.");
 
+/* ---- Options of TLS to servers ---- */
+
+static const struct option alpn_rows[] = {
+    { "name", OPTION_TEXT, OPTION_AT(struct tls_alpn_options, name), .required = true,
+      .doc = "A protocol's name, such as http/1.1 or postgresql." },
+};
+
+static const struct option_table alpn_table =
+    OPTION_TABLE("ALPN name", struct tls_alpn_options, alpn_rows, "A protocol offered by ALPN.", .shorthand = "name");
+
+static const struct option client_rows[] = {
+    { "enabled", OPTION_BOOL, OPTION_AT(struct tls_client_options, enabled), .standard = "on",
+      .doc = "Whether TLS is spoken; `tls: on` is TLS with all defaults." },
+    { "ca", OPTION_FILE, OPTION_AT(struct tls_client_options, ca),
+      .doc = "PEM file of the certificates that are believed: authorities, or the servers' own. Without it the "
+             "system's store, /etc/ssl/certs/ca-certificates.crt (or what the environment names in SSL_CERT_FILE)." },
+    { "verify", OPTION_BOOL, OPTION_AT(struct tls_client_options, verify), .standard = "on",
+      .doc =
+          "Whether servers must prove who they are, by chain and name. Off: whoever can redirect the traffic can read "
+          "and change it." },
+    { "name", OPTION_TEXT, OPTION_AT(struct tls_client_options, name),
+      .doc = "The DNS name or IP address that the servers' certificates must have. By default the server's host as "
+             "written in `servers`." },
+    { "sni", OPTION_TEXT, OPTION_AT(struct tls_client_options, sni),
+      .doc =
+          "The name that servers are asked for (SNI); off: none. By default the name that the certificate must have, "
+          "unless that is an address." },
+    { "certificate", OPTION_FILE, OPTION_AT(struct tls_client_options, certificate),
+      .doc = "Our certificate in PEM form, its chain behind it, for servers that ask for one." },
+    { "key", OPTION_FILE, OPTION_AT(struct tls_client_options, key),
+      .doc = "Its private key; by default the one in the certificate's file." },
+    { "alpn", OPTION_LIST, OPTION_AT(struct tls_client_options, alpn), .table = &alpn_table, .most = 16,
+      .doc = "The protocols offered by ALPN, in order of preference. By default what the upstream's protocol needs." },
+    { "tickets", OPTION_BOOL, OPTION_AT(struct tls_client_options, tickets), .standard = "yes",
+      .doc = "Whether sessions are resumed, which spares both sides most of the handshake's work." },
+    { "profile", OPTION_CHOICE, OPTION_AT(struct tls_client_options, profile), .standard = "intermediate",
+      .choices = profile_choices, .doc = "Versions and suites, as in TLS policies." },
+    { "min_version", OPTION_CHOICE, OPTION_AT(struct tls_client_options, versions_least), .standard = "profile",
+      .choices = version_choices, .doc = "The oldest version spoken." },
+    { "max_version", OPTION_CHOICE, OPTION_AT(struct tls_client_options, versions_most), .standard = "profile",
+      .choices = version_choices, .doc = "The newest version spoken." },
+    { "suites_1_3", OPTION_TEXT, OPTION_AT(struct tls_client_options, suites_1_3),
+      .doc = "Cipher suites of TLS 1.3 in order of preference, joined with ':', instead of the profile's." },
+    { "suites_1_2", OPTION_TEXT, OPTION_AT(struct tls_client_options, suites_1_2),
+      .doc = "Cipher suites of TLS 1.2 in order of preference, joined with ':', instead of the profile's." },
+    { "groups", OPTION_TEXT, OPTION_AT(struct tls_client_options, groups), .standard = "auto",
+      .doc = "Key exchange groups in order of preference, joined with ':'." },
+};
+
+const struct option_table tls_client_options = OPTION_TABLE(
+    "TLS to servers", struct tls_client_options, client_rows,
+    "How TLS is spoken with the servers of an upstream. They are verified, chain and name, unless `verify: off` is "
+    "written.",
+    .shorthand = "enabled", .example = "{ ca: /etc/unlade/internal-ca.pem, name: app.internal }");
+
+struct tls_policy_options tls_client_policy(const struct tls_client_options *options)
+{
+    return (struct tls_policy_options){
+        .name = "tls",
+        .profile = options->profile,
+        .versions_least = options->versions_least,
+        .versions_most = options->versions_most,
+        .suites_1_3 = options->suites_1_3,
+        .suites_1_2 = options->suites_1_2,
+        .groups = options->groups,
+        .tickets = options->tickets,
+        .clients = { .certificate = TLS_CLIENT_OFF },
+    };
+}
+
 /* ---- Suites and groups ---- */
 
 enum { IN_1_3 = 1, IN_INTERMEDIATE = 2, IN_OLD = 4, AES_256 = 8 };

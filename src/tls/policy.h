@@ -38,6 +38,26 @@ struct tls_tickets_options {
     uint64_t rotate_ns;         /* a fresh key each so often; the last three open tickets */
 };
 
+struct tls_alpn_options {
+    const char *name;
+};
+
+/* How TLS is spoken with the servers of an upstream. */
+struct tls_client_options {
+    bool enabled;               /* `tls: off` is as good as none */
+    struct option_file ca;      /* NULL: the system's store */
+    bool verify;
+    const char *name;           /* that certificates must have; NULL: the server's host as it is written */
+    const char *sni;            /* to be asked for; NULL: the name, where that is no address; "off": none */
+    struct option_file certificate, key; /* ours; the key may stand in the certificate's file */
+    struct option_list alpn;    /* struct tls_alpn_options */
+    bool tickets;
+    int profile;                /* as struct tls_policy_options, like the following */
+    int versions_least, versions_most;
+    const char *suites_1_3, *suites_1_2, *groups;
+};
+
+extern const struct option_table tls_client_options;
 extern const struct option_table tls_policy_options;
 extern const struct option_table tls_tickets_options;
 
@@ -54,6 +74,8 @@ enum { TLS_POLICY_WHY = 256 }; /* bytes: room for every sentence of tls_policy_r
 /* Fills in what the profile says and checks what the operator wrote. Pure: whether the library has all of it turns out
  * when a context is made. Returns 0, or -E_CONFIG with a sentence in why ("unknown cipher suite \"AES\"; the known
  * ones are …"). */
+/* The policy that the options for servers come to, named "tls"; texts are shared. */
+struct tls_policy_options tls_client_policy(const struct tls_client_options *options);
 int tls_policy_resolve(const struct tls_policy_options *options, struct tls_policy *ret_policy,
                        char why[TLS_POLICY_WHY]) MUST_USE;
 

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 
 #include "base/check.h"
 #include "tls/openssl.h"
@@ -100,18 +99,17 @@ static bool bind_tickets(SSL *ssl, struct bytes binding)
            SSL_set_session_id_context(ssl, hash, sizeof hash) == 1;
 }
 
-struct tls_session *tls_session_new(struct tls_context *context, struct bytes binding)
+struct tls_session *session_make(struct tls_context *context)
 {
     struct tls_session *s = calloc(1, sizeof *s);
-    BIO *bio = NULL;
+    BIO *bio;
 
     if (!s)
         return NULL;
     s->context = tls_context_ref(context);
     s->ssl = SSL_new(context->ssl_ctx);
     bio = s->ssl ? BIO_new(session_bio_method()) : NULL;
-    if (!bio || !bind_tickets(s->ssl, binding)) {
-        BIO_free(bio);
+    if (!bio) {
         tls_session_free(s);
         ERR_clear_error();
         return NULL;
@@ -119,6 +117,20 @@ struct tls_session *tls_session_new(struct tls_context *context, struct bytes bi
     BIO_set_data(bio, s);
     BIO_set_init(bio, 1);
     SSL_set_bio(s->ssl, bio, bio);
+    return s;
+}
+
+struct tls_session *tls_session_new(struct tls_context *context, struct bytes binding)
+{
+    struct tls_session *s = session_make(context);
+
+    if (!s)
+        return NULL;
+    if (!bind_tickets(s->ssl, binding)) {
+        tls_session_free(s);
+        ERR_clear_error();
+        return NULL;
+    }
     SSL_set_accept_state(s->ssl);
     if (context->tickets && !tickets_available()) {
         SSL_set_num_tickets(s->ssl, 0);
@@ -131,7 +143,11 @@ void tls_session_free(struct tls_session *s)
 {
     if (!s)
         return;
+    /* A session of which others may be resumed is not bad because nobody said goodbye. */
+    if (s->ssl && s->is_client && s->complete && !s->alert_received && !s->alert_sent)
+        SSL_set_shutdown(s->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(s->ssl);
+    tls_shelf_unref(s->shelf);
     tls_context_unref(s->context);
     free(s->failure);
     free(s);
@@ -139,7 +155,7 @@ void tls_session_free(struct tls_session *s)
 
 /* ---- Failures ---- */
 
-static struct tls_failure *failure_of(struct tls_session *s)
+struct tls_failure *session_failure_of(struct tls_session *s)
 {
     if (!s->failure)
         s->failure = calloc(1, sizeof *s->failure);
@@ -167,23 +183,6 @@ void session_note_alert(const SSL *ssl, int where, int value)
     s->alert_sent = !is_received;
 }
 
-int session_note_verification(int ok, X509_STORE_CTX *store)
-{
-    const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
-    struct tls_failure *f = ok ? NULL : failure_of(session_of(ssl));
-    const X509 *certificate = X509_STORE_CTX_get_current_cert(store);
-    char subject[96] = "unknown";
-
-    if (!f)
-        return ok;
-    if (certificate)
-        X509_NAME_oneline(X509_get_subject_name(certificate), subject, sizeof subject);
-    snprintf(f->reason, sizeof f->reason, "%s (depth %d, %s)",
-             X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)), X509_STORE_CTX_get_error_depth(store),
-             subject);
-    return ok;
-}
-
 static int code_of(unsigned long error, const struct tls_session *s)
 {
     int reason = ERR_GET_REASON(error);
@@ -194,7 +193,7 @@ static int code_of(unsigned long error, const struct tls_session *s)
         return -E_MEMORY;
     if (ERR_GET_LIB(error) == ERR_LIB_SSL &&
         (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE || reason == SSL_R_CERTIFICATE_VERIFY_FAILED))
-        return -E_CLIENT_CERTIFICATE;
+        return s->is_client ? -E_SERVER_CERTIFICATE : -E_CLIENT_CERTIFICATE;
     if (s->alert_sent ? s->alert == ALERT_INTERNAL_ERROR : ERR_GET_LIB(error) != ERR_LIB_SSL)
         return -E_CRYPTO;
     return -E_TLS; /* also where the library sends no alert: a record of another version, say */
@@ -215,13 +214,14 @@ static unsigned long take_error(void)
 static int end_failed(struct tls_session *s, const char *reason)
 {
     unsigned long error = take_error();
-    struct tls_failure *f = failure_of(s);
+    struct tls_failure *f = session_failure_of(s);
     const char *words = reason ? reason : error ? ERR_reason_error_string(error) : NULL;
 
     s->ended = reason ? -E_TLS : code_of(error, s);
     if (f && f->reason[0] == '\0') {
         if (s->alert_received)
-            snprintf(f->reason, sizeof f->reason, "the client sent the alert %s", alert_name(s->alert));
+            snprintf(f->reason, sizeof f->reason, "the %s sent the alert %s", s->is_client ? "server" : "client",
+                     alert_name(s->alert));
         else
             snprintf(f->reason, sizeof f->reason, "%s", words ? words : "unknown reason");
     }
@@ -317,7 +317,8 @@ int tls_session_open(struct tls_session *s, struct bytes *in, uint8_t *plain, si
     /* OpenSSL answers a renegotiation with a warning and goes on (RFC 5246 7.2.2 leaves that to us): a peer that asks
      * for what no modern client does is not worth the work of each try. */
     if (s->alert_sent && s->alert == SSL_AD_NO_RENEGOTIATION && !s->ended)
-        error = end_failed(s, "the client asked for a renegotiation");
+        error = end_failed(s, s->is_client ? "the server asked for a renegotiation"
+                                           : "the client asked for a renegotiation");
     return total ? (int)total : error;
 }
 

@@ -1,4 +1,5 @@
-/* session.h: one side of a TLS connection as a machine over bytes; the handshake and, for now, its records.
+/* session.h: one side of a TLS connection as a machine over bytes; the handshake and, for now, its records. Servers'
+ * contexts are here, clients' in client.h.
  *
  *     from the socket --> in  --+                     +--> plaintext
  *                               |  struct tls_session |
@@ -52,7 +53,7 @@ void tls_session_free(struct tls_session *s);
  * The handshake takes no byte behind the client's last message: data may follow in `in` at once. A flight that out has
  * no room for waits for the next call, which may come with an empty `in`. Once failed, a session stays so.
  * Returns 0 when the handshake is complete, -E_AGAIN when more bytes are needed (send what is in out), -E_TLS,
- * -E_TLS_ALERT, -E_CLIENT_CERTIFICATE, -E_MEMORY, -E_CRYPTO: see tls_session_failure; send what is in out, then close. */
+ * -E_TLS_ALERT, -E_CLIENT_CERTIFICATE (of a client: -E_SERVER_CERTIFICATE), -E_MEMORY, -E_CRYPTO: see tls_session_failure; send what is in out, then close. */
 int tls_session_handshake(struct tls_session *s, struct bytes *in, struct buffer *out) MUST_USE;
 /* Opens records into plain (room bytes), one after the other, until `in` or the room is used up. Call again until it
  * does not return plaintext: what did not fit is kept, and the end or an error comes after the data before it. An
@@ -92,7 +93,7 @@ void tls_session_facts(const struct tls_session *s, struct tls_facts *ret_facts)
 struct tls_failure {
     uint8_t alert;              /* sent or received */
     bool alert_received, alert_sent;
-    char reason[160];           /* the library's words, "no shared cipher"; with the certificate's error where it was that */
+    char reason[480];           /* the library's words, "no shared cipher"; with the certificate's error where it was that */
 };
 void tls_session_failure(const struct tls_session *s, struct tls_failure *ret_failure);
 

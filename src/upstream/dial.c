@@ -1,8 +1,10 @@
 #include "upstream/dial.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "net/socket.h"
+#include "upstream/complaint.h"
 
 int dial_start(struct dial *d, struct backend *b, const struct dial_plan *plan, struct bytes preface, void *owner,
                void (*on_event)(struct connection *c))
@@ -10,7 +12,7 @@ int dial_start(struct dial *d, struct backend *b, const struct dial_plan *plan, 
     uint8_t *copy = NULL;
     int fd = socket_connect(&b->address);
 
-    *d = (struct dial){ .plan = plan };
+    *d = (struct dial){ .plan = plan, .backend = b, .began_ns = loop_now(b->group->pool->net->loop) };
     if (fd < 0)
         return fd;
     d->connection = connection_new(b->group->pool->net, fd);
@@ -30,31 +32,151 @@ int dial_start(struct dial *d, struct backend *b, const struct dial_plan *plan, 
     return 0;
 }
 
+/* ---- What went wrong under TLS ---- */
+
+static void complain(struct dial *d, const char *reason)
+{
+    struct backend *b = d->backend;
+
+    if (!b->complaint) {
+        char address[ADDRESS_TEXT];
+
+        b->complaint = complaint_new(b->group->pool->net->loop);
+        if (!b->complaint)
+            return;
+        address_print(&b->address, address);
+        snprintf(b->complaint->who, sizeof b->complaint->who, "TLS with the server %s of upstream \"%.64s\" failed",
+                 address, b->group->name);
+    }
+    complaint_say(b->complaint, reason);
+}
+
+/* The session's own words, or what the connection saw. */
+static void complain_of_session(struct dial *d, int error)
+{
+    const struct tls_session *session = connection_tls(d->connection);
+    struct tls_failure failure = { 0 };
+    char reason[COMPLAINT_TEXT], alert[64] = "";
+
+    if (session)
+        tls_session_failure(session, &failure);
+    if (failure.alert_sent)
+        snprintf(alert, sizeof alert, ", alert sent %s (%u)", alert_name(failure.alert), failure.alert);
+    if (error == -E_TRUNCATED || error == -E_RESET)
+        snprintf(reason, sizeof reason, "the server %s the connection in the handshake",
+                 error == -E_RESET ? "reset" : "closed");
+    else
+        snprintf(reason, sizeof reason, "%s%s", failure.reason[0] ? failure.reason : error_text(error), alert);
+    complain(d, reason);
+}
+
+static int fail_tls(struct dial *d, int error)
+{
+    d->state = DIAL_FAILED;
+    if (error == -E_MEMORY)
+        return error;
+    complain_of_session(d, error);
+    return error == -E_SERVER_CERTIFICATE ? error : -E_SERVER_TLS;
+}
+
+int dial_error(struct dial *d, int error)
+{
+    struct connection *c = d->connection;
+
+    switch (error) {
+    case -E_AGAIN:
+    case -E_MEMORY:
+        return error;
+    case -E_RESET:
+    case -E_CLOSED:
+    case -E_TRUNCATED:
+        return -E_SERVER_CLOSED;
+    default:
+        break;
+    }
+    if (!c || !connection_is_tls(c) || (error != -E_TLS && error != -E_TLS_ALERT))
+        return -E_BAD_RESPONSE;
+    complain_of_session(d, error);
+    return c->data_in ? -E_SERVER_CLOSED : -E_SERVER_TLS;
+}
+
+/* ---- The way ---- */
+
+static int start_tls(struct dial *d)
+{
+    struct backend *b = d->backend;
+    struct tls_session *session;
+
+    if (!b->shelf)
+        b->shelf = tls_shelf_new(); /* without memory nothing is resumed */
+    session = tls_session_new_client(d->plan->tls, &d->plan->peer, b->shelf);
+    if (!session)
+        return -E_MEMORY;
+    d->connection = connection_start_tls_client(d->connection, session);
+    return d->connection ? 0 : -E_MEMORY;
+}
+
+/* TCP stands: what comes first is said, and TLS begun. */
+static int open_up(struct dial *d)
+{
+    int error = socket_connected(d->connection->watch.fd);
+
+    if (error)
+        return error;
+    if (d->preface.size) {
+        ssize_t sent = connection_send(d->connection, d->preface);
+        if (sent < 0)
+            return -E_CONNECT;
+        CHECK((size_t)sent == d->preface.size); /* nothing was sent before it: there is room */
+        free((void *)(uintptr_t)d->preface.at);
+        d->preface = BYTES_NONE;
+    }
+    if (!d->plan->tls) {
+        d->state = DIAL_STANDS;
+        return 0;
+    }
+    d->state = DIAL_SHAKING;
+    return start_tls(d);
+}
+
 int dial_advance(struct dial *d)
 {
     struct connection *c = d->connection;
-    int error;
+    int error = 0;
 
-    if (!d->is_open) {
+    if (d->state == DIAL_CONNECTING) {
         if (!c->writable && !c->readable)
             return -E_AGAIN;
-        error = socket_connected(c->watch.fd);
-        if (error)
-            return error;
-        d->is_open = true;
-        if (d->preface.size) {
-            ssize_t sent = connection_send(c, d->preface);
-            if (sent < 0)
-                return -E_CONNECT;
-            CHECK((size_t)sent == d->preface.size); /* nothing was sent before it: there is room */
-            dial_done(d);
-        }
+        error = open_up(d);
     }
-    return 0;
+    if (!error && d->state == DIAL_SHAKING) {
+        error = connection_handshake(d->connection);
+        if (error == 0)
+            d->state = DIAL_STANDS;
+        else if (error != -E_AGAIN)
+            error = fail_tls(d, error);
+    }
+    return error;
+}
+
+struct bytes dial_alpn(const struct dial *d)
+{
+    struct tls_facts facts;
+
+    if (!connection_is_tls(d->connection))
+        return BYTES_NONE;
+    tls_session_facts(connection_tls(d->connection), &facts);
+    return facts.alpn;
 }
 
 void dial_done(struct dial *d)
 {
-    free((void *)d->preface.at);
+    /* Given up while the server owed us its part of the handshake: that is its failure, unless it had no time for it. */
+    if (d->state == DIAL_SHAKING && d->connection &&
+        loop_now(d->connection->net->loop) - d->began_ns >= d->plan->options->timeouts.connect_ns) {
+        d->state = DIAL_FAILED;
+        complain(d, "the handshake was not done within the time to connect (`timeouts: connect`)");
+    }
+    free((void *)(uintptr_t)d->preface.at);
     d->preface = BYTES_NONE;
 }

@@ -9,20 +9,9 @@ static struct h1_client *client_of(struct stream *s)
     return CONTAINER_OF(s, struct h1_client, link.stream);
 }
 
-/* An error of the connection in the words of one to a server. */
-static int server_error(int error)
+static int server_error(struct h1_client *c, int error)
 {
-    switch (error) {
-    case -E_RESET:
-    case -E_CLOSED:
-    case -E_TRUNCATED:
-        return -E_SERVER_CLOSED;
-    case -E_AGAIN:
-    case -E_MEMORY:
-        return error;
-    default:
-        return -E_BAD_RESPONSE;
-    }
+    return dial_error(&c->dial, error);
 }
 
 static int look_head(struct stream *s, struct message *m)
@@ -33,11 +22,11 @@ static int look_head(struct stream *s, struct message *m)
     if (n == 0)
         return -E_SERVER_CLOSED;
     if (n < 0)
-        return server_error(n);
+        return server_error(c, n);
     error =
         h1_parse_response(bytes_part(buffer_content(&c->wire.connection->in), 0, (size_t)n), &c->limits, c->method, m);
     if (error)
-        return server_error(error);
+        return server_error(c, error);
     if (m->status == 101) /* nothing was asked to be upgraded */
         return -E_BAD_RESPONSE;
     c->head_seen = m->status >= 200;
@@ -54,8 +43,10 @@ static int look_head(struct stream *s, struct message *m)
 
 static int look(struct stream *s, struct bytes *ret_data)
 {
-    int n = h1_wire_look(&client_of(s)->wire, ret_data);
-    return n < 0 ? server_error(n) : n;
+    struct h1_client *c = client_of(s);
+    int n = h1_wire_look(&c->wire, ret_data);
+
+    return n < 0 ? server_error(c, n) : n;
 }
 
 static void took(struct stream *s, size_t n)
@@ -91,13 +82,26 @@ static int flush(struct stream *s)
 
 static const struct stream_ops ops = { look_head, look, took, trailers, send_head, send_content, end, flush };
 
+/* Whether an idle connection has neither content nor its end to give. Under TLS there may be tickets. */
+static bool is_quiet(struct connection *connection)
+{
+    if (connection->peer_ended || buffer_used(&connection->in))
+        return false;
+    if (!connection_is_tls(connection))
+        return !connection->readable || socket_is_quiet(connection->watch.fd);
+    if (connection_receive(connection) != -E_AGAIN || connection->peer_ended)
+        return false;
+    connection_settle(connection);
+    return true;
+}
+
 static void on_event(struct connection *connection)
 {
     struct h1_client *c = connection->owner;
 
     if (c->link.on_event)
         c->link.on_event(&c->link, c->link.user);
-    else if (connection->readable || connection->peer_ended) /* idle: nothing may come but its end */
+    else if (!is_quiet(connection)) /* idle: nothing may come but its end */
         h1_client_close(c);
 }
 
@@ -112,20 +116,24 @@ static int link_stands(struct link *l)
     int error = dial_advance(&c->dial);
 
     c->wire.connection = c->dial.connection;
-    l->connected = error == 0;
+    if (error == 0) { /* what it took to come here is none of the request */
+        l->connected = true;
+        c->wire_out_before = c->wire.connection->wire_out;
+        c->data_in_before = c->wire.connection->data_in;
+    }
     return error;
 }
 
 static bool link_wrote(const struct link *l)
 {
     const struct h1_client *c = CONTAINER_OF(l, struct h1_client, link);
-    return c->wire.connection->wire_out != c->wire_out_before;
+    return l->connected && c->wire.connection->wire_out != c->wire_out_before;
 }
 
 static bool link_read(const struct link *l)
 {
     const struct h1_client *c = CONTAINER_OF(l, struct h1_client, link);
-    return c->wire.connection->wire_in != c->wire_in_before;
+    return l->connected && c->wire.connection->data_in != c->data_in_before;
 }
 
 static void link_end(struct link *l)
@@ -139,7 +147,7 @@ static void link_end(struct link *l)
         return;
     }
     /* The last read filled its buffer: what may lie behind it would be taken for the next request's answer. */
-    if (connection->readable && !socket_is_quiet(connection->watch.fd)) {
+    if (!is_quiet(connection)) {
         h1_client_close(c);
         return;
     }
@@ -172,7 +180,7 @@ static void begin(struct h1_client *c, const struct link_request *request)
     c->wire.scan = (struct h1_scan){ 0 };
     c->wire.in_ended = c->wire.out_ended = false;
     c->wire_out_before = c->wire.connection->wire_out;
-    c->wire_in_before = c->wire.connection->wire_in;
+    c->data_in_before = c->wire.connection->data_in;
 }
 
 struct h1_client *h1_client_connect(struct backend *b, const struct link_request *request, int *ret_error)
@@ -211,6 +219,10 @@ void h1_client_close(struct h1_client *c)
         c->link.backend->idle_count--;
     }
     dial_done(&c->dial);
+    if (c->wire.in_ended && c->dial.state == DIAL_STANDS && connection_is_tls(c->wire.connection)) {
+        connection_finish(c->wire.connection); /* its close_notify (RFC 8446 6.1) */
+        (void)!connection_flush(c->wire.connection);
+    }
     connection_close(c->wire.connection, !c->wire.in_ended);
     free(c);
 }

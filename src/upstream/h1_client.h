@@ -22,7 +22,7 @@ struct h1_client {
     struct arena *arena;          /* of the exchange: for trailers */
     struct message *trailers;
     enum http_method method;      /* of the request that is being answered */
-    uint64_t wire_out_before, wire_in_before; /* the connection's counts when the exchange began */
+    uint64_t wire_out_before, data_in_before; /* the connection's counts when the exchange began */
     bool private;                 /* it began with a preface: it serves this one request */
     bool persistent;              /* the response allows another request */
     bool head_seen;               /* the final response's head */

@@ -38,6 +38,8 @@ static const struct option upstream_rows[] = {
       .doc = "How long servers are waited for." },
     { "pool", OPTION_SECTION, OPTION_AT(struct upstream_options, pool), .table = &pool_table,
       .doc = "Connections kept for the next request." },
+    { "tls", OPTION_OPTIONAL, OPTION_AT(struct upstream_options, tls), .table = &tls_client_options,
+      .doc = "TLS to the servers, who must prove who they are. Without it they are spoken to in clear." },
 };
 
 const struct option_table upstream_options = OPTION_TABLE(

@@ -3,6 +3,7 @@
 #define UPSTREAM_OPTIONS_H
 
 #include "base/option.h"
+#include "tls/policy.h"
 
 struct server_options {
     struct option_endpoint address;
@@ -24,6 +25,7 @@ struct upstream_options {
     struct option_list servers; /* struct server_options */
     struct upstream_timeouts timeouts;
     struct pool_options pool;
+    struct tls_client_options *tls; /* NULL: in clear */
 };
 
 extern const struct option_table upstream_options;

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "upstream/complaint.h"
 #include "upstream/h1_client.h"
 
 void pool_init(struct pool *p, struct net *net)
@@ -15,6 +16,8 @@ static void backend_free(struct backend *s)
     while (!list_is_empty(&s->idle))
         h1_client_close(backend_take_idle(s));
     loop_timer_stop(s->group->pool->net->loop, &s->idle_timer);
+    complaint_free(s->complaint);
+    tls_shelf_unref(s->shelf);
     list_remove(&s->link);
     free(s);
 }
@@ -84,13 +87,13 @@ static void close_oldest(struct timer *t)
     }
 }
 
-struct backend *group_backend(struct group *g, const struct address *address)
+struct backend *group_backend(struct group *g, const struct address *address, uint64_t identity)
 {
     struct backend *s;
 
     LIST_EACH (&g->backends, link) {
         s = CONTAINER_OF(link, struct backend, link);
-        if (address_equal(&s->address, address)) {
+        if (s->identity == identity && address_equal(&s->address, address)) {
             s->users++;
             return s;
         }
@@ -101,6 +104,7 @@ struct backend *group_backend(struct group *g, const struct address *address)
     s->group = g;
     s->users = 1;
     s->address = *address;
+    s->identity = identity;
     list_init(&s->idle);
     timer_init(&s->idle_timer, close_oldest);
     list_append(&g->backends, &s->link);

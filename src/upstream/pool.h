@@ -1,6 +1,10 @@
 /* pool.h: the servers that one thread knows, and the connections to them that wait for their next request.
  *
- *     struct pool --by name--> struct group (an upstream) --by address--> struct backend (a server) --> idle connections
+ *     struct pool --by name--> struct group (an upstream) --by address and plan--> struct backend (a server) --> idle
+ *                                                                                               connections
+ *
+ * The plan's identity (dial.h) parts what was verified, or said, in different ways: a server whose TLS options change is
+ * another backend, with nothing kept of the former.
  *
  * Groups and backends belong to identities (name, address), not to a snapshot, so that a reload keeps their connections.
  * Balancing and health look at groups and servers; today servers take turns. */
@@ -10,13 +14,18 @@
 #include "base/address.h"
 #include "net/net.h"
 
+struct complaint;
 struct h1_client;
+struct tls_shelf;
 
 struct backend {
     struct list link;            /* in its group */
     unsigned users;              /* sites that name it */
     struct group *group;
     struct address address;
+    uint64_t identity;           /* of the plans under which it is reached */
+    struct tls_shelf *shelf;     /* TLS sessions to resume; NULL: none yet */
+    struct complaint *complaint; /* NULL: none yet */
     struct list idle;            /* of struct h1_client, the most recently used first */
     unsigned idle_count;
     struct timer idle_timer;     /* when the oldest has been idle for long enough */
@@ -42,7 +51,7 @@ void pool_init(struct pool *p, struct net *net);
 void pool_clear(struct pool *p);
 /* The one of that identity, made when it is new, with one more user. NULL: memory. */
 struct group *pool_group(struct pool *p, struct bytes name);
-struct backend *group_backend(struct group *g, const struct address *address);
+struct backend *group_backend(struct group *g, const struct address *address, uint64_t identity);
 /* One user less; what nobody uses any more goes, with its idle connections. A group outlives its backends. */
 void group_release(struct group *g);
 void backend_release(struct backend *s);

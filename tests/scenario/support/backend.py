@@ -194,6 +194,8 @@ class Connection:
 class Backend:
     """path: a Unix socket instead of a port of 127.0.0.1 (`host`)."""
 
+    connection_class = Connection
+
     def __init__(self, path=None, host="127.0.0.1", port=None):
         self.lock = threading.Lock()
         self.path, self.host = path, host
@@ -233,7 +235,7 @@ class Backend:
             if not self.path:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.lock:
-                connection = Connection(self, sock, len(self.connections))
+                connection = self.connection_class(self, sock, len(self.connections))
                 self.connections.append(connection)
             threading.Thread(target=connection.serve, daemon=True).start()
 

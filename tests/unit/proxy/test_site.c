@@ -8,6 +8,7 @@
 #include "proxy/site.h"
 
 static struct snapshot_upstream upstreams[3];
+static struct dial_plan in_clear[3];
 
 static const struct snapshot_upstream *route(const char *path)
 {
@@ -78,8 +79,10 @@ static void set_up(struct place *p, size_t servers)
     pool_init(&p->pool, &p->net);
     for (size_t i = 0; i < COUNT_OF(p->servers); i++)
         assert_int_equal(address_from_ip("127.0.0.1", (uint16_t)(81 + i), &p->servers[i]), 0);
-    upstreams[0] = (struct snapshot_upstream){ .name = BYTES_LITERAL("other"), .servers = p->servers, .server_count = 1 };
-    upstreams[1] = (struct snapshot_upstream){ .name = BYTES_LITERAL("app"), .servers = p->servers, .server_count = servers };
+    upstreams[0] = (struct snapshot_upstream){ .name = BYTES_LITERAL("other"), .servers = p->servers,
+                                                .plans = in_clear, .server_count = 1 };
+    upstreams[1] = (struct snapshot_upstream){ .name = BYTES_LITERAL("app"), .servers = p->servers,
+                                                .plans = in_clear, .server_count = servers };
     p->snapshot = (struct snapshot){ .references = 1, .upstreams = upstreams, .upstream_count = 2 };
     p->site = site_new(&p->snapshot, &p->pool);
     assert_non_null(p->site);
@@ -139,6 +142,25 @@ static void two_sites_share_what_belongs_to_an_identity(void **state)
     tear_down(&p);
 }
 
+static void a_server_that_is_reached_in_another_way_is_another_backend(void **state)
+{
+    struct dial_plan changed = { .identity = 7 };
+    struct snapshot_upstream same = { .name = BYTES_LITERAL("other"), .server_count = 1, .plans = &changed };
+    struct snapshot next = { .references = 1, .upstreams = &same, .upstream_count = 1 };
+    struct place p;
+    struct site *second;
+
+    (void)state;
+    set_up(&p, 1);
+    same.servers = p.servers;
+    second = site_new(&next, &p.pool);
+    assert_non_null(second);
+    assert_ptr_equal(second->upstreams[0].group, p.site->upstreams[0].group);
+    assert_ptr_not_equal(second->upstreams[0].backends[0], p.site->upstreams[0].backends[0]);
+    site_unref(second);
+    tear_down(&p);
+}
+
 static void what_no_site_names_any_more_is_gone(void **state)
 {
     struct snapshot_upstream fewer = { .name = BYTES_LITERAL("app"), .server_count = 1 };
@@ -150,6 +172,7 @@ static void what_no_site_names_any_more_is_gone(void **state)
     (void)state;
     set_up(&p, 3);
     fewer.servers = &p.servers[2];
+    fewer.plans = in_clear;
     kept = p.site->upstreams[1].backends[2];
     second = site_new(&next, &p.pool);
     assert_non_null(second);
@@ -174,6 +197,7 @@ int main(void)
         cmocka_unit_test(servers_take_turns),
         cmocka_unit_test(a_server_that_was_tried_is_passed_over),
         cmocka_unit_test(two_sites_share_what_belongs_to_an_identity),
+        cmocka_unit_test(a_server_that_is_reached_in_another_way_is_another_backend),
         cmocka_unit_test(what_no_site_names_any_more_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

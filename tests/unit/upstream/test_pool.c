@@ -44,7 +44,7 @@ static int set_up(void **state)
     assert_int_equal(net_init(&f->net), 0);
     pool_init(&f->pool, &f->net);
     f->group = pool_group(&f->pool, BYTES_LITERAL("app"));
-    f->backend = group_backend(f->group, &address);
+    f->backend = group_backend(f->group, &address, 0);
     assert_non_null(f->backend);
     arena_init(&f->arena, NULL, 1 << 20);
     timer_init(&f->timer, stop);
@@ -146,9 +146,9 @@ static void groups_and_servers_are_found_again_by_their_identity(void **state)
     assert_int_equal(address_from_ip("127.0.0.1", 80, &other), 0);
     assert_ptr_equal(pool_group(&f->pool, BYTES_LITERAL("app")), f->group);
     assert_ptr_not_equal(pool_group(&f->pool, BYTES_LITERAL("ap")), f->group);
-    assert_ptr_equal(group_backend(f->group, &f->backend->address), f->backend);
-    assert_ptr_not_equal(group_backend(f->group, &other), f->backend);
-    assert_ptr_not_equal(group_backend(pool_group(&f->pool, BYTES_LITERAL("b")), &f->backend->address), f->backend);
+    assert_ptr_equal(group_backend(f->group, &f->backend->address, 0), f->backend);
+    assert_ptr_not_equal(group_backend(f->group, &other, 0), f->backend);
+    assert_ptr_not_equal(group_backend(pool_group(&f->pool, BYTES_LITERAL("b")), &f->backend->address, 0), f->backend);
 }
 
 static void the_connection_that_was_used_last_is_used_first(void **state)
@@ -297,7 +297,7 @@ static void a_refused_connection_is_told(void **state)
     int error = 0;
 
     assert_int_equal(address_from_path("@unlade-test-pool-nobody", &nobody), 0);
-    assert_null(backend_link(group_backend(f->group, &nobody), &request, &error));
+    assert_null(backend_link(group_backend(f->group, &nobody, 0), &request, &error));
     assert_int_equal(error, -E_CONNECT);
 }
 
