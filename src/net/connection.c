@@ -137,6 +137,12 @@ ssize_t connection_send(struct connection *c, struct bytes data)
     return c->ops->send(c, data);
 }
 
+ssize_t connection_pass(struct connection *c, struct bytes data)
+{
+    CHECK(!c->finish_asked);
+    return c->ops->pass(c, data);
+}
+
 int connection_flush(struct connection *c)
 {
     int error = c->ops->seal(c);
@@ -273,7 +279,7 @@ static void plain_nothing(struct connection *c)
 }
 
 static const struct connection_ops plain_ops = {
-    plain_receive, plain_holds, plain_room, plain_send, plain_seal, plain_nothing, plain_nothing,
+    plain_receive, plain_holds, plain_room, plain_send, write_socket, plain_seal, plain_nothing, plain_nothing,
 };
 
 struct connection *connection_back_to_plain(struct connection *tls)

@@ -25,6 +25,7 @@ struct connection_ops {
     bool (*holds)(const struct connection *c); /* received bytes that receive has not given out */
     size_t (*room)(const struct connection *c);
     ssize_t (*send)(struct connection *c, struct bytes data);
+    ssize_t (*pass)(struct connection *c, struct bytes data);
     int (*seal)(struct connection *c);   /* brings what was staged, and the end, to out; 0 or an error */
     void (*settle)(struct connection *c);
     void (*release)(struct connection *c);
@@ -98,6 +99,11 @@ size_t connection_room(const struct connection *c);
 /* Takes from data what it can; all of it when data.size <= connection_room(). Returns the bytes taken (0: wait for
  * on_event), or -E_RESET, -E_MEMORY, -E_CRYPTO. What was taken may leave only with connection_flush(). */
 ssize_t connection_send(struct connection *c, struct bytes data) MUST_USE;
+/* As connection_send, for bytes that only pass through and are many: copies none of them. A plain connection takes what
+ * its socket takes now, and keeps nothing back; under TLS they are sealed straight from the owner's memory, and leave
+ * with connection_flush(). What was sent before leaves before. Returns the bytes taken (0: flush, or wait for on_event)
+ * or an error. */
+ssize_t connection_pass(struct connection *c, struct bytes data) MUST_USE;
 /* Writes as much as the socket takes. Returns 0 when nothing is left, -E_AGAIN (on_event follows), -E_RESET, ... */
 int connection_flush(struct connection *c) MUST_USE;
 /* Ends our direction after what was sent: close_notify and FIN. Takes effect with connection_flush(). */

@@ -117,6 +117,21 @@ static ssize_t tls_send(struct connection *c, struct bytes data)
     return (ssize_t)taken;
 }
 
+static ssize_t tls_pass(struct connection *c, struct bytes data)
+{
+    struct tls_connection *t = tls_of(c);
+    int error = 0;
+
+    if (t->state != TLS_OPEN)
+        return 0;
+    if (buffer_used(&t->staged) && records_room(c))
+        error = seal_staged(t);
+    data = bytes_part(data, 0, tls_room(c));
+    if (!error && data.size)
+        error = seal_record(t, data);
+    return error ? error : (ssize_t)data.size;
+}
+
 static int tls_seal(struct connection *c)
 {
     struct tls_connection *t = tls_of(c);
@@ -332,8 +347,8 @@ static void tls_release(struct connection *c)
     buffer_drop(c->net->pool, &t->staged);
 }
 
-static const struct connection_ops tls_ops = { tls_receive, tls_holds,  tls_room,   tls_send,
-                                               tls_seal,    tls_settle, tls_release };
+static const struct connection_ops tls_ops = { tls_receive, tls_holds, tls_room,   tls_send,
+                                               tls_pass,    tls_seal,  tls_settle, tls_release };
 
 struct connection *connection_new_tls_server(struct net *net, int fd, const struct tls_server_hooks *hooks)
 {

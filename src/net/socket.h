@@ -14,5 +14,7 @@ int socket_connect(const struct address *to) MUST_USE;
 int socket_connected(int fd) MUST_USE;
 /* Whether an idle connection is still good: nothing to read and not ended. One system call. */
 bool socket_is_quiet(int fd);
+/* Bytes that were written and that the peer's kernel has not confirmed yet; 0 also where that is unknown. */
+size_t socket_unsent(int fd);
 
 #endif
