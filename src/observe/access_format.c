@@ -258,13 +258,14 @@ static void json_connection(struct writer *w, const struct access_record *r)
 
 static void json_tls(struct writer *w, const struct access_record *r)
 {
+    if (r->tls_version || r->protocol)
+        member_bytes(w, "sni", r->sni, FIELD_SHORT);
     if (!r->tls_version)
         return;
     member_text(w, "tls_version", r->tls_version);
     member_text(w, "tls_cipher", r->tls_suite);
     member_text(w, "tls_group", r->tls_group);
     member_bool(w, "tls_resumed", r->tls_resumed);
-    member_bytes(w, "sni", r->sni, FIELD_SHORT);
     member_bytes(w, "alpn", r->alpn, FIELD_SHORT);
 }
 
@@ -277,7 +278,9 @@ static size_t format_json(const struct access_record *r, struct writer *w)
     member_time(w, r->started_unix_us);
     json_connection(w, r);
     member_bytes(w, "request_id", r->request_id, FIELD_SHORT);
-    member_number(w, "status", r->status);
+    member_text(w, "protocol", r->protocol);
+    if (!r->protocol)
+        member_number(w, "status", r->status);
     member_text(w, "error", r->error);
     member_bytes(w, "method", r->method, FIELD_SHORT);
     member_bytes(w, "host", r->authority, FIELD_HOST);
@@ -289,7 +292,8 @@ static size_t format_json(const struct access_record *r, struct writer *w)
     member_bytes(w, "server", r->server, FIELD_SHORT);
     if (r->attempts) {
         member_number(w, "attempts", r->attempts);
-        member_bool(w, "server_reused", r->server_reused);
+        if (!r->protocol)
+            member_bool(w, "server_reused", r->server_reused);
     }
     member_phase(w, "handshake_us", r->handshake_us);
     member_phase(w, "head_us", r->head_us);
@@ -325,7 +329,7 @@ static size_t format_combined(const struct access_record *r, struct writer *w)
     snprintf(middle, sizeof middle, " - - [%02d/%s/%04d:%02d:%02d:%02d +0000] \"", utc->tm_mday, months[utc->tm_mon],
              utc->tm_year + 1900, utc->tm_hour, utc->tm_min, utc->tm_sec);
     put_text(w, middle);
-    combined_field(w, r->method, FIELD_SHORT);
+    combined_field(w, r->protocol ? bytes_of_text(r->protocol) : r->method, FIELD_SHORT);
     if (r->path.size) {
         put_text(w, " ");
         combined_field(w, r->path, FIELD_PATH);

@@ -1,4 +1,4 @@
-/* access_log.h: one line for each request, written off the hot path.
+/* access_log.h: one line for each request and each relayed connection, written off the hot path.
  *
  *     worker threads --access_log_write()--> one bounded ring each --scribe thread--> descriptor
  *
@@ -19,13 +19,14 @@ struct access_record {
     int64_t started_unix_us;
     const struct address *client;
     struct bytes listener, request_id;
+    const char *protocol;           /* of a relayed connection, which has no request: "tcp"; NULL: HTTP */
     /* the request */
     struct bytes method, authority, path, referer, user_agent;
     int http_version;               /* enum http_version */
     int status;                     /* sent to the client; 0: none could be */
     const char *error;              /* error_token of what went wrong, or NULL */
-    uint64_t request_body_bytes, response_body_bytes;
-    /* the TLS connection; tls_version NULL for plain HTTP */
+    uint64_t request_body_bytes, response_body_bytes; /* of a relayed connection: all that came, and all that went */
+    /* the TLS connection; tls_version NULL where none of ours; sni also where it was passed through */
     const char *tls_version, *tls_suite, *tls_group;
     bool tls_resumed;
     struct bytes sni, alpn;

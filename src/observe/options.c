@@ -17,7 +17,8 @@ static const struct option access_rows[] = {
       .doc = "How a line looks; docs/operations.md explains every field." },
 };
 static const struct option_table access_table = OPTION_TABLE(
-    "access", struct access_options, access_rows, "The access log: one line for each request.", .shorthand = "to");
+    "access", struct access_options, access_rows,
+    "The access log: one line for each request, or for each connection where it is no HTTP.", .shorthand = "to");
 
 static const struct option_choice level_choices[] = {
     { "error", LOG_ERROR, "What does not work." },
@@ -39,7 +40,7 @@ static const struct option_table events_table = OPTION_TABLE(
 
 static const struct option log_rows[] = {
     { "access", OPTION_SECTION, OPTION_AT(struct log_options, access), .table = &access_table,
-      .doc = "One line for each request." },
+      .doc = "One line for each request or relayed connection." },
     { "events", OPTION_SECTION, OPTION_AT(struct log_options, events), .table = &events_table,
       .doc = "What happens to the service: start, reload, certificates that expire, failed handshakes." },
 };

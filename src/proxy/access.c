@@ -1,5 +1,7 @@
 #include "proxy/access.h"
 
+#include <time.h>
+
 static struct bytes field_value(const struct message *m, enum field_id id)
 {
     const struct bytes *value = message_field(m, id);
@@ -14,6 +16,8 @@ static int64_t between_us(uint64_t from_ns, uint64_t to_ns)
 
 static void fill_tls(const struct session *s, struct access_record *r)
 {
+    if (s->has_sni)
+        r->sni = bytes_of(s->sni.text, s->sni.size);
     if (!s->secure)
         return;
     r->tls_version = s->facts.version_name;
@@ -21,8 +25,56 @@ static void fill_tls(const struct session *s, struct access_record *r)
     r->tls_group = s->facts.group;
     r->tls_resumed = s->facts.resumed;
     r->alpn = s->facts.alpn;
-    if (s->has_sni)
-        r->sni = bytes_of(s->sni.text, s->sni.size);
+}
+
+static void fill_server(const struct snapshot_upstream *upstream, int server_number, struct access_record *r)
+{
+    if (!upstream)
+        return;
+    r->upstream = upstream->name;
+    if (server_number >= 0)
+        r->server = upstream->server_names[server_number];
+}
+
+static const char *protocol_of(const struct session *s)
+{
+    return s->service && s->service->protocol == SERVICE_PASSTHROUGH ? "passthrough" : "tcp";
+}
+
+/* When the connection was accepted. */
+static int64_t accepted_unix_us(const struct session *s, uint64_t now_ns)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 - (int64_t)((now_ns - s->accepted_ns) / 1000);
+}
+
+void access_log_relay(struct session *s, const struct relay_record *relay)
+{
+    uint64_t now = loop_now(s->home->net->loop);
+    struct access_record r;
+
+    if (!s->home->access_log || !access_log_is_on(s->home->access_log))
+        return;
+    r = (struct access_record){
+        .started_unix_us = accepted_unix_us(s, now),
+        .client = &s->peer,
+        .listener = s->listener->name,
+        .protocol = protocol_of(s),
+        .error = relay->error ? error_token(relay->error) : NULL,
+        .request_body_bytes = relay->up_bytes,
+        .response_body_bytes = relay->down_bytes,
+        .attempts = relay->attempts,
+        .handshake_us = s->secure ? between_us(s->accepted_ns, s->established_ns) : -1,
+        .head_us = -1,
+        .connect_us = between_us(relay->connect_began_ns, relay->connected_ns),
+        .response_head_us = -1,
+        .total_us = between_us(s->accepted_ns, now),
+    };
+    fill_tls(s, &r);
+    fill_server(relay->upstream, relay->server_number, &r);
+    access_log_write(s->home->access_log, s->home->thread, &r);
 }
 
 void access_log_exchange(struct exchange *x)
@@ -59,11 +111,7 @@ void access_log_exchange(struct exchange *x)
     };
     s->handshake_logged = true;
     fill_tls(s, &r);
-    if (x->upstream) {
-        r.upstream = x->upstream->name;
-        if (x->server_number >= 0)
-            r.server = x->upstream->server_names[x->server_number];
-        r.server_reused = x->attempts && !x->server_was_fresh;
-    }
+    fill_server(x->upstream, x->server_number, &r);
+    r.server_reused = x->upstream && x->attempts && !x->server_was_fresh;
     access_log_write(s->home->access_log, s->home->thread, &r);
 }

@@ -259,6 +259,8 @@ static int admit(struct exchange *x)
     if (named && hostname_parse_authority(m->authority, &name, &port))
         return -E_HOST;
     x->host = site_host(s->listener, named ? &name : NULL);
+    if (x->host->service.protocol != SERVICE_HTTP)
+        return -E_MISDIRECTED;
     if (s->secure && memcmp(x->host->policy->clients_identity, s->host->policy->clients_identity,
                             sizeof s->host->policy->clients_identity) != 0)
         return -E_MISDIRECTED;

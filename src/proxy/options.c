@@ -30,6 +30,9 @@ static const struct option timeouts_rows[] = {
              "(408) and responses that are taken." },
     { "window", OPTION_DURATION, OPTION_AT(struct listener_timeouts, window_ns), .standard = "20s", .least = 1,
       .doc = "The time over which body_rate is measured." },
+    { "tunnel", OPTION_DURATION, OPTION_AT(struct listener_timeouts, tunnel_ns), .standard = "1h", .least = 1,
+      .doc = "How long a relay (protocol tcp, passthrough) may stand without a byte in either direction; then it is "
+             "cut." },
 };
 static const struct option_table timeouts_table =
     OPTION_TABLE("timeouts", struct listener_timeouts, timeouts_rows, "How long clients are waited for.");
@@ -69,12 +72,46 @@ static const struct option route_rows[] = {
 static const struct option_table route_table =
     OPTION_TABLE("route", struct route_options, route_rows, "Which upstream gets the requests for a path.");
 
+static const struct option alpn_name_rows[] = {
+    { "name", OPTION_TEXT, OPTION_AT(struct alpn_name_options, name), .required = true, .doc = "h2, http/1.1, mqtt" },
+};
+static const struct option_table alpn_name_table = OPTION_TABLE("ALPN name", struct alpn_name_options, alpn_name_rows,
+                                                                "A protocol's name in ALPN.", .shorthand = "name");
+
+static const struct option_choice host_protocol_choices[] = {
+    { "http", SERVICE_HTTP, "Requests, which `to` and `routes` lead on." },
+    { "tcp", SERVICE_TCP, "TLS ends here; what is inside is relayed to `to` and back." },
+    { "passthrough", SERVICE_PASSTHROUGH, "Nothing is decrypted: the backend's own TLS answers." },
+    { 0 },
+};
+
+static const struct option_choice by_alpn_choices[] = {
+    { "tcp", SERVICE_TCP, "The name is negotiated, TLS ends here, and what is inside is relayed." },
+    { "passthrough", SERVICE_PASSTHROUGH, "Who offers the name is passed on, undecrypted." },
+    { 0 },
+};
+
+static const struct option by_alpn_rows[] = {
+    { "protocol", OPTION_CHOICE, OPTION_AT(struct by_alpn_options, protocol), .choices = by_alpn_choices,
+      .required = true, .doc = "What is done with such clients." },
+    { "to", OPTION_REFERENCE, OPTION_AT(struct by_alpn_options, to), .refers_to = "upstreams", .required = true,
+      .doc = "The upstream that gets them." },
+};
+static const struct option_table by_alpn_table =
+    OPTION_TABLE("ALPN rule", struct by_alpn_options, by_alpn_rows,
+                 "What becomes of clients by the protocol that they name in ALPN (RFC 7301): mqtt, acme-tls/1.");
+
 static const struct option host_rows[] = {
+    { "protocol", OPTION_CHOICE, OPTION_AT(struct host_options, protocol), .choices = host_protocol_choices,
+      .doc = "What this host's clients get; as the listener's by default. Clients are told apart by SNI." },
+    { "alpn", OPTION_LIST, OPTION_AT(struct host_options, alpn), .table = &alpn_name_table,
+      .doc = "Protocols that this host negotiates, best first; the listener's by default, where the protocol is the "
+             "same." },
     { "tls", OPTION_TEXT, OPTION_AT(struct host_options, tls),
       .doc = "TLS policy of this host; the listener's by default. It is checked again at each request: a connection "
              "that was made under another policy for client certificates gets 421." },
     { "to", OPTION_REFERENCE, OPTION_AT(struct host_options, to), .refers_to = "upstreams",
-      .doc = "Upstream for every path that no route covers." },
+      .doc = "Upstream for every path that no route covers, or for every connection where this host is no HTTP." },
     { "routes", OPTION_LIST, OPTION_AT(struct host_options, routes), .table = &route_table,
       .doc = "Upstreams by path." },
     { "hsts", OPTION_OPTIONAL, OPTION_AT(struct host_options, hsts), .table = &hsts_table,
@@ -83,6 +120,13 @@ static const struct option host_rows[] = {
 static const struct option_table host_table =
     OPTION_TABLE("host", struct host_options, host_rows,
                  "A virtual host: an exact name, or *.example.org for one more label. Exact names win over wildcards.");
+
+static const struct option_choice protocol_choices[] = {
+    { "http", SERVICE_HTTP, "HTTP, whose requests `to`, `routes` and `hosts` lead on." },
+    { "tcp", SERVICE_TCP, "TLS ends here (unless it is off); what is inside is relayed to `to` and back." },
+    { "passthrough", SERVICE_PASSTHROUGH, "Nothing is decrypted: SNI leads to a backend, whose own TLS answers." },
+    { 0 },
+};
 
 static const struct option_choice redirect_choices[] = {
     { "none", REDIRECT_NONE, "Requests are served." },
@@ -105,8 +149,16 @@ static const struct option listener_rows[] = {
              "unknown one." },
     { "tls", OPTION_TEXT, OPTION_AT(struct listener_options, tls), .standard = "default",
       .doc = "TLS policy, or off for plain HTTP." },
+    { "protocol", OPTION_CHOICE, OPTION_AT(struct listener_options, protocol), .choices = protocol_choices,
+      .standard = "http", .doc = "What clients get whose host in `hosts` says nothing else." },
+    { "alpn", OPTION_LIST, OPTION_AT(struct listener_options, alpn), .table = &alpn_name_table,
+      .standard = "[http/1.1]",
+      .doc = "Protocols that are negotiated, best first. The default is for HTTP: a listener of another protocol "
+             "negotiates what is written here, or nothing." },
+    { "by_alpn", OPTION_MAP, OPTION_AT(struct listener_options, by_alpn), .table = &by_alpn_table,
+      .doc = "Protocols beside this listener's own, by their name in ALPN." },
     { "to", OPTION_REFERENCE, OPTION_AT(struct listener_options, to), .refers_to = "upstreams",
-      .doc = "Upstream for every request that no host or route covers." },
+      .doc = "Upstream for every request, or connection, that no host or route covers." },
     { "routes", OPTION_LIST, OPTION_AT(struct listener_options, routes), .table = &route_table,
       .doc = "Upstreams by path, for hosts that are not in `hosts`." },
     { "hosts", OPTION_MAP, OPTION_AT(struct listener_options, hosts), .table = &host_table,

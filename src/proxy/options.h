@@ -7,6 +7,7 @@
 #include "tls/policy.h"
 
 enum listener_redirect { REDIRECT_NONE, REDIRECT_HTTPS };
+enum service_protocol { SERVICE_INHERITED, SERVICE_HTTP, SERVICE_TCP, SERVICE_PASSTHROUGH };
 enum request_id_mode { REQUEST_ID_MAKE, REQUEST_ID_PASS, REQUEST_ID_OFF };
 
 struct address_options {
@@ -23,6 +24,7 @@ struct listener_timeouts {
     uint64_t idle_ns;         /* between requests */
     uint64_t body_rate;       /* bytes per second, over windows of `window`; request bodies in, and responses out */
     uint64_t window_ns;
+    uint64_t tunnel_ns;       /* without a byte in either direction: relays and tunnels */
 };
 
 struct listener_limits {
@@ -42,9 +44,21 @@ struct route_options {
     const char *to;   /* an upstream's name */
 };
 
+struct alpn_name_options {
+    const char *name;
+};
+
+struct by_alpn_options {
+    const char *name;         /* of the protocol, as in ALPN */
+    int protocol;             /* enum service_protocol: tcp or passthrough */
+    const char *to;
+};
+
 struct host_options {
     const char *name;         /* exact, or "*.example.org" */
     const char *tls;          /* a policy's name, or NULL: the listener's */
+    int protocol;             /* enum service_protocol; SERVICE_INHERITED: the listener's */
+    struct option_list alpn;  /* struct alpn_name_options; not written: the listener's, where it has the same protocol */
     const char *to;
     struct option_list routes;
     struct hsts_options *hsts; /* NULL: the listener's */
@@ -55,6 +69,9 @@ struct listener_options {
     struct option_list address;      /* struct address_options */
     struct option_list certificates; /* struct certificate_options */
     const char *tls;                 /* a policy's name, or "off" */
+    int protocol;                    /* enum service_protocol */
+    struct option_list alpn;         /* struct alpn_name_options: for HTTP, or what is written for others */
+    struct option_list by_alpn;      /* struct by_alpn_options */
     const char *to;
     struct option_list routes;       /* struct route_options */
     struct option_list hosts;        /* struct host_options */

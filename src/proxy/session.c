@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "proxy/relay.h"
+
 static void on_event(struct connection *c)
 {
     struct session *s = c->owner;
@@ -25,29 +27,30 @@ static void leave(struct session *s)
     s->state = NULL;
 }
 
-static void enter(struct session *s, const struct session_stage *stage)
+void session_enter(struct session *s, const struct session_stage *stage, void *state)
 {
     leave(s);
     s->stage = stage;
+    s->state = state;
     stage->start(s);
 }
 
 static const struct session_stage *stage_after(const struct session *s)
 {
-    if (s->listener->tls && !s->secure)
+    if (!s->service)
         return &session_handshake;
-    return &session_h1;
+    return s->service->to ? &session_relay : &session_h1;
 }
 
 void session_next(struct session *s)
 {
-    enter(s, stage_after(s));
+    session_enter(s, stage_after(s), NULL);
 }
 
 void session_finish(struct session *s, bool unread)
 {
     s->unread = unread;
-    enter(s, &session_linger);
+    session_enter(s, &session_linger, NULL);
 }
 
 void session_close(struct session *s, bool reset)
@@ -139,6 +142,7 @@ void session_open(struct session_home *home, struct site *site, const struct sna
                            .site = site_ref(site),
                            .listener = listener,
                            .host = &listener->fallback,
+                           .service = listener->tls ? NULL : &listener->fallback.service,
                            .peer = *peer,
                            .accepted_ns = loop_now(home->net->loop) };
     print_ends(s, local_port);

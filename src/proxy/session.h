@@ -1,6 +1,8 @@
 /* session.h: a client's connection from accept to close, and what every exchange on it needs to know of it.
  *
  *     accept --> [TLS handshake] --> HTTP/1 --> linger --> close
+ *                    |               relay --'
+ *                    '--(pass-through)-->'
  *
  * Each step is a stage (struct session_stage) that has the connection to itself: its events and the session's one timer
  * come to the present stage alone. A stage hands on with session_next(), or ends the session with session_finish() (in
@@ -35,7 +37,7 @@ struct session_home {
 struct session;
 
 struct session_stage {
-    void (*start)(struct session *s);    /* makes s->state where it needs one; may go on or end at once */
+    void (*start)(struct session *s);    /* makes s->state where it needs one and there is none; may go on or end at once */
     void (*on_event)(struct session *s); /* of the connection */
     void (*on_timer)(struct session *s); /* the limit set by session_limit() has passed */
     void (*drain)(struct session *s);    /* the home drains: ends the session when it is idle, else soon; NULL: nothing to do */
@@ -48,6 +50,7 @@ struct session {
     struct site *site;
     const struct snapshot_listener *listener;
     const struct snapshot_host *host; /* that the handshake was for; the fallback before, and without TLS */
+    const struct snapshot_service *service; /* what the client gets; NULL until its handshake has decided that */
     struct connection *connection;
     const struct session_stage *stage;
     void *state;                      /* the stage's own */
@@ -78,6 +81,8 @@ void session_abort(struct session *s);
 
 /* The present stage is done: the next one starts. */
 void session_next(struct session *s);
+/* The present stage is done, and hands on to one of its choice. state: s->state when that starts; the stage's from then on. */
+void session_enter(struct session *s, const struct session_stage *stage, void *state);
 /* Ends our direction after what was sent, lingers until the peer has read it, and closes. unread: more of the client's
  * bytes may come or lie unread, so that a close at once would reset what we sent. */
 void session_finish(struct session *s, bool unread);

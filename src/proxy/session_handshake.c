@@ -35,6 +35,13 @@ static void fail(struct session *s, int error)
         session_finish(s, true); /* the alert is to arrive */
 }
 
+/* The backend speaks TLS with this client: what came goes there untouched. */
+static void pass_on(struct session *s)
+{
+    if (session_use_connection(s, connection_back_to_plain(s->connection)))
+        session_next(s);
+}
+
 static void on_event(struct session *s)
 {
     struct connection *c = s->connection;
@@ -42,6 +49,10 @@ static void on_event(struct session *s)
 
     if (n == 0 || n == -E_AGAIN)
         n = connection_receive(c);
+    if (n == -E_PASSED_ON) {
+        pass_on(s);
+        return;
+    }
     if (s->secure) /* what came with the handshake's end, or went wrong behind it, meets the next stage */
         session_next(s);
     else if (n == -E_AGAIN)
@@ -75,12 +86,24 @@ static struct tls_session *choose(struct connection *c, const struct client_hell
     struct session *s = c->owner;
     const struct snapshot_listener *listener = s->listener;
     struct certificate *certificate;
+    const struct snapshot_service *service;
     struct tls_session *tls;
     bool matched = false;
 
     s->has_sni = hello->has_server_name;
     s->sni = hello->server_name;
     s->host = site_host(listener, s->has_sni ? &s->sni : NULL);
+    service = service_for_hello(listener, s->host, hello);
+    if (service->protocol == SERVICE_PASSTHROUGH && service->to) {
+        s->service = service;
+        *ret_error = -E_PASSED_ON;
+        return NULL;
+    }
+    if (service->protocol != SERVICE_HTTP && !service->to) { /* the listener itself serves no one */
+        *ret_alert = ALERT_UNRECOGNIZED_NAME;
+        *ret_error = -E_UNKNOWN_HOST;
+        return NULL;
+    }
     certificate = cert_choose(listener->cert_index, hello, (time_t)loop_wall_seconds(c->net->loop), &matched);
     if (!matched && s->host->policy->options->strict_sni) {
         *ret_alert = ALERT_UNRECOGNIZED_NAME;
@@ -106,6 +129,7 @@ static void established(struct connection *c)
     s->secure = true;
     s->established_ns = loop_now(c->net->loop);
     tls_session_facts(connection_tls(c), &s->facts);
+    s->service = service_for_alpn(s->listener, s->host, s->facts.alpn);
     count_add(&s->home->counts->handshakes, 1);
     if (s->facts.resumed)
         count_add(&s->home->counts->handshakes_resumed, 1);

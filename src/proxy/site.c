@@ -76,6 +76,42 @@ const struct snapshot_host *site_host(const struct snapshot_listener *listener, 
     return host ? host : &listener->fallback;
 }
 
+static bool offers(struct bytes offered, struct bytes name)
+{
+    struct cursor names = cursor_of(offered);
+
+    while (cursor_left(&names) && !names.failed) {
+        struct cursor one = cursor_vector(&names, 1);
+        if (!one.failed && bytes_equal(bytes_of(one.at, cursor_left(&one)), name))
+            return true;
+    }
+    return false;
+}
+
+const struct snapshot_service *service_for_hello(const struct snapshot_listener *listener,
+                                                 const struct snapshot_host *host, const struct client_hello *hello)
+{
+    if (host != &listener->fallback && host->service.protocol == SERVICE_PASSTHROUGH)
+        return &host->service; /* all that is said to this name is its backend's affair */
+    for (size_t i = 0; i < listener->by_alpn_count; i++) {
+        const struct snapshot_alpn *a = &listener->by_alpn[i];
+        if (a->service.protocol == SERVICE_PASSTHROUGH && offers(hello->alpn, a->name))
+            return &a->service;
+    }
+    return &host->service;
+}
+
+const struct snapshot_service *service_for_alpn(const struct snapshot_listener *listener,
+                                                const struct snapshot_host *host, struct bytes alpn)
+{
+    for (size_t i = 0; host->takes_by_alpn && alpn.size && i < listener->by_alpn_count; i++) {
+        const struct snapshot_alpn *a = &listener->by_alpn[i];
+        if (a->service.protocol != SERVICE_PASSTHROUGH && bytes_equal(a->name, alpn))
+            return &a->service;
+    }
+    return &host->service;
+}
+
 /* A prefix covers whole segments: "/api" covers "/api", "/api/x" and "/api?q", not "/apis". */
 static bool covers(struct bytes prefix, struct bytes path)
 {

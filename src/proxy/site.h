@@ -25,6 +25,12 @@ void site_unref(struct site *s);
 
 /* The host that serves this name on a listener, or the listener's fallback. */
 const struct snapshot_host *site_host(const struct snapshot_listener *listener, const struct hostname *name);
+/* What a client gets, by what is known when its ClientHello has come: to be passed on undecrypted, or what its host is for. */
+const struct snapshot_service *service_for_hello(const struct snapshot_listener *listener, const struct snapshot_host *host,
+                                                 const struct client_hello *hello);
+/* The same at the end of its handshake, by the protocol that was negotiated (empty: none). */
+const struct snapshot_service *service_for_alpn(const struct snapshot_listener *listener, const struct snapshot_host *host,
+                                                struct bytes alpn);
 /* The upstream for a path (of origin form, or "*"), or NULL. */
 const struct snapshot_upstream *host_route(const struct snapshot_host *host, struct bytes path);
 /* The next server in turn that `tried` does not name; its number, or -E_NO_SERVER. */

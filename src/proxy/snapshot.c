@@ -113,12 +113,12 @@ static void build_listener(struct builder *b, struct snapshot_listener *l, const
     build_addresses(b, l);
     if (!l->tls)
         check_plain(b, o);
-    if (o->redirect == REDIRECT_HTTPS)
+    if (o->redirect == REDIRECT_HTTPS && o->protocol == SERVICE_HTTP)
         check_redirect(b, o);
-    else if (!o->to && !o->routes.count && !o->hosts.count && !b->errors_before)
+    else if (!o->to && !o->routes.count && !o->hosts.count && !o->by_alpn.count && !b->errors_before)
         build_error(b, o,
                     "this listener serves nothing: write `to: UPSTREAM`, `routes`, `hosts`, or `redirect: https`");
-    if (l->tls)
+    if (listener_decrypts(l))
         build_certificates(b, l);
     build_hosts(b, l);
 }

@@ -42,9 +42,22 @@ struct snapshot_route {
     struct snapshot_upstream *to;
 };
 
+struct snapshot_service {               /* what a connection is for */
+    int protocol;                       /* enum service_protocol; never SERVICE_INHERITED */
+    struct snapshot_upstream *to;       /* where a relay goes; NULL for HTTP, whose routes decide, and where none is served */
+};
+
+struct snapshot_alpn {                  /* clients that name this protocol */
+    struct bytes name;
+    struct snapshot_service service;
+};
+
 struct snapshot_host {
     struct bytes name;                  /* "" for the listener itself */
-    struct snapshot_policy *policy;     /* NULL without TLS */
+    struct snapshot_service service;
+    const char *const *alpn;            /* what is negotiated, best first, ended by NULL */
+    bool takes_by_alpn;                 /* the listener's by_alpn is for its clients too */
+    struct snapshot_policy *policy;     /* NULL without TLS of our own */
     struct snapshot_route *routes;      /* longest prefix first */
     size_t route_count;
     struct bytes hsts;                  /* the field's value, or empty */
@@ -62,6 +75,8 @@ struct snapshot_listener {
     struct snapshot_host *hosts;
     size_t host_count;
     struct hostname_table *host_table;  /* to struct snapshot_host */
+    struct snapshot_alpn *by_alpn;
+    size_t by_alpn_count;
     struct certificate **certificates;
     size_t certificate_count;
     struct cert_index *cert_index;

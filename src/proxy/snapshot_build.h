@@ -5,6 +5,7 @@
  *     snapshot_upstream_tls.c  TLS to the servers
  *     snapshot_tls.c      policies, certificates, contexts
  *     snapshot_routes.c   hosts and routes of a listener
+ *     snapshot_service.c  what listeners and hosts are for: HTTP, relays, pass-through; ALPN
  *     snapshot_checks.c   what only the whole shows: addresses that collide, things that nothing uses
  *
  * A step that finds a fault complains at the value and goes on, so that an operator sees all of them at once. */
@@ -24,6 +25,7 @@ struct built_certificate {
 struct built_context {
     const struct snapshot_policy *policy;
     const struct certificate *certificate;
+    const char *const *alpn;
     struct tls_context *context; /* one reference is the builder's */
     struct built_context *next;
 };
@@ -87,6 +89,15 @@ void build_certificates(struct builder *b, struct snapshot_listener *l);
 void build_host_tls(struct builder *b, struct snapshot_listener *l, struct snapshot_host *h, const void *field);
 /* The builder's own references. */
 void build_release_contexts(struct builder *b);
+
+/* What the listener itself is for, and by_alpn. */
+void build_service(struct builder *b, struct snapshot_listener *l);
+/* What a host is for. */
+void build_host_service(struct builder *b, struct snapshot_listener *l, struct snapshot_host *h, const struct host_options *o);
+/* What a host (or the listener itself) negotiates, when its service and policy are set; list: its own `alpn`. */
+void build_alpn(struct builder *b, struct snapshot_listener *l, struct snapshot_host *h, const struct option_list *list);
+/* Whether TLS of any of its clients ends here. */
+bool listener_decrypts(const struct snapshot_listener *l);
 
 void build_hosts(struct builder *b, struct snapshot_listener *l);
 

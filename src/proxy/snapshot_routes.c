@@ -119,8 +119,10 @@ static void build_host_policy(struct builder *b, struct snapshot_listener *l, st
         return;
     }
     h->policy = o->tls ? build_policy(b, o->tls, &o->tls) : l->fallback.policy;
-    if (h->policy)
+    if (h->policy) {
+        build_alpn(b, l, h, &o->alpn);
         build_host_tls(b, l, h, o);
+    }
 }
 
 static void build_host_name(struct builder *b, struct snapshot_listener *l, struct snapshot_host *h,
@@ -139,15 +141,19 @@ static void build_host_name(struct builder *b, struct snapshot_listener *l, stru
     CHECK(h->name.at);
     if (hostname_table_add(l->host_table, &name, h) < 0)
         build_error(b, o, "the host \"%s\" is there already", name.text);
-    if (l->tls)
+    if (l->tls && h->service.protocol != SERVICE_PASSTHROUGH)
         check_covered(b, l, &name, o);
 }
 
 static void build_host(struct builder *b, struct snapshot_listener *l, struct snapshot_host *h,
                        const struct host_options *o)
 {
+    build_host_service(b, l, h, o);
     build_host_name(b, l, h, o);
-    build_host_policy(b, l, h, o);
+    if (h->service.protocol != SERVICE_PASSTHROUGH)
+        build_host_policy(b, l, h, o);
+    if (h->service.protocol != SERVICE_HTTP)
+        return;
     if (o->routes.count || o->to) {
         build_routes(b, h, &o->routes, &o->to);
     } else { /* a host may stand for its policy alone: then it is served as the listener's others are */
@@ -164,12 +170,16 @@ void build_hosts(struct builder *b, struct snapshot_listener *l)
     const struct listener_options *o = l->options;
 
     l->fallback.name = BYTES_LITERAL("");
-    build_routes(b, &l->fallback, &o->routes, &o->to);
-    if (l->tls) {
+    build_service(b, l);
+    if (o->protocol == SERVICE_HTTP)
+        build_routes(b, &l->fallback, &o->routes, &o->to);
+    if (listener_decrypts(l)) {
         l->fallback.policy = build_policy(b, o->tls, &o->tls);
         l->fallback.hsts = hsts_value(b, o->hsts);
-        if (l->fallback.policy)
+        if (l->fallback.policy) {
+            build_alpn(b, l, &l->fallback, &o->alpn);
             build_host_tls(b, l, &l->fallback, o);
+        }
     }
     l->host_count = o->hosts.count;
     l->hosts = build_alloc(b, l->host_count, sizeof *l->hosts);

@@ -321,11 +321,18 @@ void build_certificates(struct builder *b, struct snapshot_listener *l)
 
 /* ---- contexts ---- */
 
-static const char *const alpn[] = { "http/1.1", NULL };
+static bool same_names(const char *const *a, const char *const *b)
+{
+    while (*a && *b && strcmp(*a, *b) == 0) {
+        a++;
+        b++;
+    }
+    return !*a && !*b;
+}
 
-/* A new reference to the context of a policy and a certificate; NULL after a complaint. */
+/* A new reference to the context of a policy, a certificate and a list for ALPN; NULL after a complaint. */
 static struct tls_context *context_of(struct builder *b, struct built_policy *policy, const struct certificate *c,
-                                      const void *field)
+                                      const char *const *alpn, const void *field)
 {
     struct tls_server_parts parts = {
         .policy = policy->policy.options,
@@ -339,7 +346,7 @@ static struct tls_context *context_of(struct builder *b, struct built_policy *po
     const char *why;
 
     for (built = b->contexts; built; built = built->next)
-        if (built->policy == &policy->policy && built->certificate == c)
+        if (built->policy == &policy->policy && built->certificate == c && same_names(built->alpn, alpn))
             return tls_context_ref(built->context);
     built = build_alloc(b, 1, sizeof *built);
     built->context = tls_context_new_server(&parts, &why);
@@ -351,6 +358,7 @@ static struct tls_context *context_of(struct builder *b, struct built_policy *po
     }
     built->policy = &policy->policy;
     built->certificate = c;
+    built->alpn = alpn;
     built->next = b->contexts;
     b->contexts = built;
     return tls_context_ref(built->context);
@@ -380,7 +388,7 @@ void build_host_tls(struct builder *b, struct snapshot_listener *l, struct snaps
     bind_tickets(l, h);
     h->contexts = build_alloc(b, l->certificate_count, sizeof(struct tls_context *));
     for (size_t i = 0; i < l->certificate_count && !policy->is_broken; i++)
-        h->contexts[i] = context_of(b, policy, l->certificates[i], field);
+        h->contexts[i] = context_of(b, policy, l->certificates[i], h->alpn, field);
 }
 
 void build_release_contexts(struct builder *b)

@@ -1,0 +1,231 @@
+#include "base/check.h"
+#include "proxy/snapshot_build.h"
+
+/* The protocols that HTTP is negotiated as; the first ones of it where nothing is written. */
+static const char *const http_alpn[] = { "http/1.1", NULL };
+
+static const char *protocol_name(int protocol)
+{
+    switch (protocol) {
+    case SERVICE_TCP:
+        return "tcp";
+    case SERVICE_PASSTHROUGH:
+        return "passthrough";
+    default:
+        return "http";
+    }
+}
+
+/* ---- ALPN ---- */
+
+static size_t name_count(const char *const *names)
+{
+    size_t n = 0;
+
+    while (names[n])
+        n++;
+    return n;
+}
+
+static bool is_among(const char *name, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+static void check_alpn_name(struct builder *b, const char *name, const void *field)
+{
+    if (!name[0] || strlen(name) > 255)
+        build_error(b, field, "an ALPN name has 1 to 255 bytes");
+}
+
+/* The names of an `alpn`. */
+static const char *const *alpn_names(struct builder *b, const struct option_list *list, int protocol)
+{
+    const char **names = build_alloc(b, list->count + 1, sizeof *names);
+    size_t n = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        const struct alpn_name_options *o = OPTION_ITEM(struct alpn_name_options, list, i);
+
+        if (!o->name)
+            continue; /* complained about by the reader */
+        check_alpn_name(b, o->name, o);
+        if (protocol == SERVICE_HTTP && !is_among(o->name, http_alpn, name_count(http_alpn)))
+            build_error(b, o, "\"%s\" is no HTTP that is spoken here: for another protocol, write `by_alpn`", o->name);
+        else if (is_among(o->name, names, n))
+            build_error(b, o, "\"%s\" stands here twice", o->name);
+        else
+            names[n++] = o->name;
+    }
+    return names;
+}
+
+/* Names of by_alpn that are negotiated, then the host's own. */
+static const char *const *with_by_alpn(struct builder *b, const struct snapshot_listener *l, const char *const *own)
+{
+    const char **names = build_alloc(b, l->by_alpn_count + name_count(own) + 1, sizeof *names);
+    size_t n = 0;
+
+    for (size_t i = 0; i < l->by_alpn_count; i++)
+        if (l->by_alpn[i].service.protocol != SERVICE_PASSTHROUGH)
+            names[n++] = (const char *)l->by_alpn[i].name.at;
+    for (size_t i = 0; own[i]; i++)
+        if (!is_among(own[i], names, n))
+            names[n++] = own[i];
+    return names;
+}
+
+/* Whether what the listener does by ALPN is for the clients of this host. A host of another protocol has its clients to
+ * itself; and under other demands on client certificates than the listener's, nobody gets at what is the listener's. */
+static bool takes_by_alpn(const struct snapshot_listener *l, const struct snapshot_host *h)
+{
+    const struct snapshot_policy *ours = l->fallback.policy;
+
+    if (h == &l->fallback)
+        return true;
+    return h->service.protocol == SERVICE_HTTP && h->policy && ours &&
+           memcmp(h->policy->clients_identity, ours->clients_identity, sizeof ours->clients_identity) == 0;
+}
+
+void build_alpn(struct builder *b, struct snapshot_listener *l, struct snapshot_host *h, const struct option_list *list)
+{
+    const struct listener_options *o = l->options;
+    const char *const *own;
+
+    if (config_is_set(b->config, list))
+        own = alpn_names(b, list, h->service.protocol);
+    else if (h->service.protocol == o->protocol && config_is_set(b->config, &o->alpn))
+        own = alpn_names(b, &o->alpn, o->protocol);
+    else
+        own = h->service.protocol == SERVICE_HTTP ? http_alpn : &http_alpn[COUNT_OF(http_alpn) - 1];
+    h->takes_by_alpn = takes_by_alpn(l, h);
+    h->alpn = h->takes_by_alpn ? with_by_alpn(b, l, own) : own;
+}
+
+static void build_by_alpn(struct builder *b, struct snapshot_listener *l)
+{
+    const struct option_list *list = &l->options->by_alpn;
+
+    if (list->count && !l->tls)
+        build_error(b, list, "ALPN is a part of TLS, which this listener does not speak: remove `by_alpn`");
+    l->by_alpn = build_alloc(b, list->count, sizeof *l->by_alpn);
+    for (size_t i = 0; i < list->count; i++) {
+        const struct by_alpn_options *o = OPTION_ITEM(struct by_alpn_options, list, i);
+
+        check_alpn_name(b, o->name, o);
+        l->by_alpn[l->by_alpn_count++] = (struct snapshot_alpn){
+            .name = bytes_of_text(o->name),
+            .service = { .protocol = o->protocol, .to = build_use_upstream(b, o->to) },
+        };
+    }
+}
+
+/* ---- What a listener and a host are for ---- */
+
+bool listener_decrypts(const struct snapshot_listener *l)
+{
+    const struct listener_options *o = l->options;
+
+    if (!l->tls)
+        return false;
+    if (o->protocol != SERVICE_PASSTHROUGH)
+        return true;
+    for (size_t i = 0; i < o->hosts.count; i++) {
+        int protocol = OPTION_ITEM(struct host_options, &o->hosts, i)->protocol;
+        if (protocol != SERVICE_INHERITED && protocol != SERVICE_PASSTHROUGH)
+            return true;
+    }
+    return false;
+}
+
+/* Options of TLS of our own, where there is none. */
+static void check_undecrypted(struct builder *b, const struct snapshot_listener *l)
+{
+    const struct listener_options *o = l->options;
+
+    if (o->certificates.count)
+        build_warning(b, &o->certificates, "a listener that decrypts nothing has no use for certificates");
+    if (config_is_set(b->config, &o->tls))
+        build_warning(b, &o->tls, "a listener that decrypts nothing has no use for a TLS policy");
+    if (config_is_set(b->config, &o->alpn))
+        build_error(b, &o->alpn, "what is passed through negotiates ALPN with the backend: remove `alpn`");
+    for (size_t i = 0; i < l->by_alpn_count; i++)
+        if (l->by_alpn[i].service.protocol != SERVICE_PASSTHROUGH)
+            build_error(b, &OPTION_ITEM(struct by_alpn_options, &o->by_alpn, i)->protocol,
+                        "nothing can be negotiated on a listener that passes everything through");
+}
+
+static void check_relaying(struct builder *b, const struct snapshot_listener *l)
+{
+    const struct listener_options *o = l->options;
+    const char *name = protocol_name(o->protocol);
+
+    if (o->routes.count)
+        build_error(b, &o->routes, "%s knows no paths to choose by: write `to: UPSTREAM`, or `protocol: http`", name);
+    if (o->redirect != REDIRECT_NONE)
+        build_error(b, &o->redirect, "only HTTP can be redirected: remove `redirect`, or `protocol: %s`", name);
+    if (o->hsts && !listener_decrypts(l))
+        build_warning(b, &o->hsts, "only HTTP has such a field: nothing here will say it");
+    if (o->protocol == SERVICE_PASSTHROUGH && !l->tls && o->redirect == REDIRECT_NONE)
+        build_error(b, &o->protocol,
+                    "what is passed through is TLS: remove `tls: off`, or write `protocol: tcp` for plain connections");
+    if (o->hosts.count && !l->tls && o->protocol == SERVICE_TCP)
+        build_error(b, &o->hosts, "without TLS no client of this listener names a host: write `to: UPSTREAM` alone");
+}
+
+void build_service(struct builder *b, struct snapshot_listener *l)
+{
+    const struct listener_options *o = l->options;
+
+    l->fallback.service.protocol = o->protocol;
+    if (o->protocol != SERVICE_HTTP) {
+        l->fallback.service.to = build_use_upstream(b, o->to);
+        check_relaying(b, l);
+    }
+    build_by_alpn(b, l);
+    if (l->tls && !listener_decrypts(l))
+        check_undecrypted(b, l);
+}
+
+static void check_relayed_host(struct builder *b, const struct snapshot_listener *l, const struct snapshot_host *h,
+                               const struct host_options *o)
+{
+    const char *name = protocol_name(h->service.protocol);
+
+    if (!l->tls && l->options->protocol == SERVICE_HTTP)
+        build_error(b, &o->protocol,
+                    "without TLS no client of this listener names a host before it speaks HTTP: make a "
+                    "listener of its own for %s",
+                    name);
+    if (o->routes.count)
+        build_error(b, &o->routes, "%s knows no paths to choose by: write `to: UPSTREAM`, or `protocol: http`", name);
+    if (o->hsts)
+        build_error(b, &o->hsts, "only HTTP has such a field: remove `hsts`");
+    if (!h->service.to && !b->errors_before)
+        build_error(b, o, "this host serves nothing: write `to: UPSTREAM`");
+    if (h->service.protocol != SERVICE_PASSTHROUGH)
+        return;
+    if (o->tls)
+        build_error(b, &o->tls,
+                    "what is passed through has the backend's own TLS: remove `tls`, or write `protocol: tcp`");
+    if (config_is_set(b->config, &o->alpn))
+        build_error(b, &o->alpn, "what is passed through negotiates ALPN with the backend: remove `alpn`");
+}
+
+void build_host_service(struct builder *b, struct snapshot_listener *l, struct snapshot_host *h,
+                        const struct host_options *o)
+{
+    struct snapshot_service *service = &h->service;
+
+    service->protocol = o->protocol == SERVICE_INHERITED ? l->options->protocol : o->protocol;
+    if (service->protocol == SERVICE_HTTP)
+        return;
+    if (o->to)
+        service->to = build_use_upstream(b, o->to);
+    else if (service->protocol == l->options->protocol) /* a host may stand for its policy alone */
+        service->to = l->fallback.service.to;
+    check_relayed_host(b, l, h, o);
+}
