@@ -75,8 +75,8 @@ static const struct option_table route_table =
 static const struct option alpn_name_rows[] = {
     { "name", OPTION_TEXT, OPTION_AT(struct alpn_name_options, name), .required = true, .doc = "h2, http/1.1, mqtt" },
 };
-static const struct option_table alpn_name_table = OPTION_TABLE("ALPN name", struct alpn_name_options, alpn_name_rows,
-                                                                "A protocol's name in ALPN.", .shorthand = "name");
+static const struct option_table alpn_name_table = OPTION_TABLE(
+    "ALPN protocol", struct alpn_name_options, alpn_name_rows, "A protocol's name in ALPN.", .shorthand = "name");
 
 static const struct option_choice host_protocol_choices[] = {
     { "http", SERVICE_HTTP, "Requests, which `to` and `routes` lead on." },

@@ -23,7 +23,7 @@ static int try_next(struct reach *r, int before)
         if (number < TRIED_MOST)
             r->tried |= 1ull << number;
         r->began_ns = loop_now(loop_of(r));
-        error = dial_start(&r->dial, backends[number], &r->upstream->plan, BYTES_NONE, r->owner, r->on_event);
+        error = dial_start(&r->dial, backends[number], &r->upstream->plans[number], BYTES_NONE, r->owner, r->on_event);
         if (error != -E_CONNECT)
             return error;
     }

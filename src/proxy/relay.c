@@ -165,11 +165,9 @@ static void give_up(struct relay *r, int error)
 }
 
 /* What went wrong, in the words of the side where it did. */
-static int error_of(const struct relay *r, const struct connection *failed, int error)
+static int error_of(struct relay *r, const struct connection *failed, int error)
 {
-    if (failed == server_of(r) && (error == -E_RESET || error == -E_TRUNCATED))
-        return -E_SERVER_CLOSED;
-    return error;
+    return failed == server_of(r) ? dial_error(&r->server.dial, error) : error;
 }
 
 /* One side has failed: what it said last goes to the other side, whose kernel has to confirm it, for a reset throws

@@ -16,6 +16,19 @@ static const char *protocol_name(int protocol)
     }
 }
 
+/* The upstream of a relay, marked as used. */
+static struct snapshot_upstream *use_upstream(struct builder *b, const char *const *to, int protocol)
+{
+    struct snapshot_upstream *upstream = build_use_upstream(b, *to);
+
+    if (upstream && protocol == SERVICE_PASSTHROUGH && upstream->options->tls && upstream->options->tls->enabled)
+        build_error(b, to,
+                    "what is passed through is TLS already, which `tls` of the upstream \"%s\" would wrap once more: "
+                    "write an upstream without it",
+                    *to);
+    return upstream;
+}
+
 /* ---- ALPN ---- */
 
 static size_t name_count(const char *const *names)
@@ -118,7 +131,7 @@ static void build_by_alpn(struct builder *b, struct snapshot_listener *l)
         check_alpn_name(b, o->name, o);
         l->by_alpn[l->by_alpn_count++] = (struct snapshot_alpn){
             .name = bytes_of_text(o->name),
-            .service = { .protocol = o->protocol, .to = build_use_upstream(b, o->to) },
+            .service = { .protocol = o->protocol, .to = use_upstream(b, &o->to, o->protocol) },
         };
     }
 }
@@ -182,7 +195,7 @@ void build_service(struct builder *b, struct snapshot_listener *l)
 
     l->fallback.service.protocol = o->protocol;
     if (o->protocol != SERVICE_HTTP) {
-        l->fallback.service.to = build_use_upstream(b, o->to);
+        l->fallback.service.to = use_upstream(b, &o->to, o->protocol);
         check_relaying(b, l);
     }
     build_by_alpn(b, l);
@@ -224,7 +237,7 @@ void build_host_service(struct builder *b, struct snapshot_listener *l, struct s
     if (service->protocol == SERVICE_HTTP)
         return;
     if (o->to)
-        service->to = build_use_upstream(b, o->to);
+        service->to = use_upstream(b, &o->to, service->protocol);
     else if (service->protocol == l->options->protocol) /* a host may stand for its policy alone */
         service->to = l->fallback.service.to;
     check_relayed_host(b, l, h, o);
