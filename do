@@ -15,7 +15,7 @@ test_packages="libcmocka-dev clang libclang-rt-dev llvm python3 python3-pytest p
     openssl ca-certificates curl gnutls-bin nginx haproxy wrk nghttp2-client nghttp2-server python3-h2 nodejs strace procps"
 command -v npm >/dev/null || test_packages="$test_packages npm" # other builds of nodejs bring it along
 lint_packages="clang-format clang-tidy cppcheck gcovr shellcheck"
-bench_packages="python3 openssl nginx haproxy nghttp2-client util-linux"
+bench_packages="python3 openssl nginx haproxy h2o hitch stunnel4 nghttp2-client util-linux"
 
 # Where the private OpenSSL lives. It is outside the tree, so that every clone on a machine shares it.
 wanted_openssl=3.5
@@ -43,7 +43,7 @@ usage: ./do WORD [ARGUMENT...]
                        build with AddressSanitizer and UBSan, run the tests; the last line counts them.
                        --full adds ThreadSanitizer, longer fuzzing, coverage and lint
   bench [--quick] [ARGUMENT...]
-                       compare with nginx and haproxy: CPU time per operation
+                       compare with nginx, haproxy, h2o, hitch and stunnel: CPU time per operation
   format               lay out the .c files of src/ and bench/ with clang-format
   lint                 layers and limits, clang-format, clang-tidy, cppcheck, shellcheck
   install              install under PREFIX (default /usr/local), DESTDIR respected
@@ -110,7 +110,7 @@ install_packages()
         apt-get -q -o Acquire::Retries=3 update || echo "do: apt-get update had errors; trying all the same" >&2
         apt-get -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 install "$@" </dev/null
         # What came for tests must not begin to serve at the next boot.
-        for service in nginx haproxy; do
+        for service in nginx haproxy h2o hitch stunnel4; do
             case " $* " in *" $service "*) systemctl -q disable $service 2>/dev/null || true ;; esac
         done
     ' sh "$@" >&2 || die "could not install: $*"
