@@ -137,6 +137,16 @@ void buffer_consume(struct buffer *b, size_t n)
         b->start = b->end = 0;
 }
 
+void buffer_cut(struct buffer *b, size_t offset, size_t n)
+{
+    size_t used = buffer_used(b);
+    uint8_t *at = b->data + b->start + offset;
+
+    CHECK(offset <= used && n <= used - offset);
+    memmove(at, at + n, used - offset - n);
+    b->end -= (uint32_t)n;
+}
+
 int buffer_append(struct buffer_pool *pool, struct buffer *b, struct bytes content)
 {
     int error = buffer_reserve(pool, b);

@@ -58,6 +58,8 @@ void buffer_compact(struct buffer *b);
 void buffer_commit(struct buffer *b, size_t n);
 /* n bytes of the content were used up. The storage stays until buffer_settle or buffer_drop. */
 void buffer_consume(struct buffer *b, size_t n);
+/* Takes n bytes out of the content, offset bytes from its start; what stands behind them moves up. */
+void buffer_cut(struct buffer *b, size_t offset, size_t n);
 /* Appends all of it, or nothing: -E_LIMIT when there is no room for it (after buffer_reserve), -E_MEMORY. */
 int buffer_append(struct buffer_pool *pool, struct buffer *b, struct bytes content) MUST_USE;
 /* To be called when a connection has nothing more to do for now: gives back the storage of an empty buffer, and moves

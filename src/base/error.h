@@ -63,6 +63,8 @@ enum error_class {
     X(E_UNKNOWN_HOST,        PEER,     0,   "unknown_host",           "nothing is served here without a known server name") \
     X(E_NO_CERTIFICATE,      PEER,     0,   "no_certificate",         "no certificate that this client can use") \
     X(E_CLIENT_CERTIFICATE,  PEER,     0,   "client_certificate",     "the client's certificate was missing or refused") \
+    X(E_PIPELINED,           PEER,     0,   "pipelined",              "bytes came in clear text behind the command that starts TLS") \
+    X(E_REFUSED,             PEER,     0,   "refused",                "the server refused to serve") \
     X(E_LIMIT,               LIMIT,    0,   "limit",                  "a limit was reached") \
     X(E_FLOOD,               LIMIT,    0,   "flood",                  "more work was made than a client needs") \
     X(E_CRYPTO,              INTERNAL, 500, "crypto",                 "the cryptographic library failed") \

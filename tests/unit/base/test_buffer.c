@@ -50,6 +50,22 @@ static void content_comes_out_as_it_went_in(void **state)
     assert_null(b.data);
 }
 
+static void what_is_cut_out_is_missing_and_nothing_else(void **state)
+{
+    struct buffer b = { 0 };
+
+    assert_int_equal(buffer_append(pool, &b, BYTES_LITERAL("xhello world")), 0);
+    buffer_consume(&b, 1);
+    buffer_cut(&b, 5, 6);
+    assert_true(bytes_equal_text(buffer_content(&b), "hello"));
+    buffer_cut(&b, 1, 2);
+    buffer_cut(&b, 1, 0);
+    assert_true(bytes_equal_text(buffer_content(&b), "hlo"));
+    buffer_cut(&b, 0, 3);
+    assert_int_equal(buffer_used(&b), 0);
+    buffer_drop(pool, &b);
+}
+
 static void a_short_content_settles_into_small_storage(void **state)
 {
     struct buffer b = { 0 };
@@ -124,6 +140,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_empty_buffer_has_no_storage, set_up, tear_down),
         cmocka_unit_test_setup_teardown(content_comes_out_as_it_went_in, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_cut_out_is_missing_and_nothing_else, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_short_content_settles_into_small_storage, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_long_content_stays_where_it_is, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_full_buffer_takes_all_or_nothing, set_up, tear_down),
