@@ -38,6 +38,7 @@ enum error_class {
     X(E_HEAD_TOO_LARGE,      LIMIT,    431, "head_too_large",         "the header section is too large") \
     X(E_NO_ROUTE,            PEER,     404, "no_route",               "no route for this host and path") \
     X(E_CODING,              PEER,     501, "coding",                 "unknown transfer coding") \
+    X(E_UPGRADE,             PEER,     501, "upgrade",                "this protocol is not tunnelled here") \
     X(E_VERSION,             PEER,     505, "version",                "unsupported HTTP version") \
     X(E_TIMEOUT_HANDSHAKE,   PEER,     0,   "timeout_handshake",      "the TLS handshake took too long") \
     X(E_TIMEOUT_IDLE,        PEER,     0,   "timeout_idle",           "idle for too long") \

@@ -76,7 +76,8 @@ void h1_body_start(struct h1_body *b, const struct message *m, const struct h1_l
 /* in: what the connection's buffer holds. Consume ret_skip bytes of framing from it in every case; ret_data is the
  * content that then comes first (H1_DATA; part of `in`), of which h1_body_took() tells how much was used and consumed.
  * Returns H1_DATA, H1_END (the message is complete; what follows belongs to the next), -E_AGAIN (needs more bytes), or
- * -E_SYNTAX, -E_HEAD_TOO_LARGE (trailers), -E_MEMORY. For BODY_TO_CLOSE the end is the connection's, not seen here. */
+ * -E_SYNTAX, -E_HEAD_TOO_LARGE (trailers), -E_MEMORY. For BODY_TO_CLOSE and BODY_TUNNEL the end is the connection's, not
+ * seen here. */
 int h1_body_look(struct h1_body *b, struct bytes in, size_t *ret_skip, struct bytes *ret_data) MUST_USE;
 void h1_body_took(struct h1_body *b, size_t n);
 

@@ -194,6 +194,7 @@ int h1_body_look(struct h1_body *b, struct bytes in, size_t *ret_skip, struct by
         *ret_data = bytes_part(in, 0, b->left < SIZE_MAX ? (size_t)b->left : SIZE_MAX);
         return in.size ? H1_DATA : -E_AGAIN;
     case BODY_TO_CLOSE:
+    case BODY_TUNNEL:
         *ret_data = in;
         return in.size ? H1_DATA : -E_AGAIN;
     case BODY_NONE:
@@ -204,7 +205,7 @@ int h1_body_look(struct h1_body *b, struct bytes in, size_t *ret_skip, struct by
 
 void h1_body_took(struct h1_body *b, size_t n)
 {
-    if (b->kind == BODY_TO_CLOSE)
+    if (b->kind == BODY_TO_CLOSE || b->kind == BODY_TUNNEL)
         return;
     CHECK(n <= b->left && (b->kind == BODY_LENGTH || b->state == DATA || n == 0));
     b->left -= n;

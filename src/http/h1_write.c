@@ -114,7 +114,7 @@ int h1_write_request(const struct message *m, uint8_t *out, size_t room)
 {
     struct out o = { out, out + room, false };
 
-    CHECK(m->body != BODY_TO_CLOSE);
+    CHECK(m->body != BODY_TO_CLOSE && m->body != BODY_TUNNEL);
     put_bytes(&o, m->method_name);
     PUT(&o, " ");
     put_bytes(&o, m->method == METHOD_CONNECT ? m->authority : m->path);

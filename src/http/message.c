@@ -1,6 +1,7 @@
 #include "http/message.h"
 
 #include "base/check.h"
+#include "http/h1_private.h"
 #include "http/names.h"
 
 enum { FIELDS_FIRST_ROOM = 32 }; /* what browsers send, and what a proxy adds, without growing */
@@ -40,6 +41,19 @@ int message_add_known(struct message *m, enum field_id id, struct bytes value)
     if (field_is_framing(id))
         return -E_INTERNAL;
     return message_push(m, &(struct field){ field_name_written(id), value, (uint8_t)id, (uint8_t)id });
+}
+
+bool field_name_is_valid(struct bytes name)
+{
+    return h1_is_token(name);
+}
+
+bool field_value_is_valid(struct bytes value)
+{
+    struct bytes trimmed = bytes_trim(value);
+
+    return trimmed.size == value.size &&
+           (value.size == 0 || h1_text_end(value.at, value.at + value.size) == value.at + value.size);
 }
 
 const struct bytes *message_field(const struct message *m, enum field_id id)

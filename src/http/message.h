@@ -70,6 +70,8 @@ enum http_body {
     BODY_LENGTH,    /* exactly `length` bytes */
     BODY_STREAMED,  /* of unknown length, its end is marked (chunked, or HTTP/2's END_STREAM) */
     BODY_TO_CLOSE,  /* HTTP/1 response that ends with its connection */
+    BODY_TUNNEL,    /* response that opens a tunnel: from here on both directions are bytes of another protocol, each
+                       until that side's end */
 };
 
 struct message {
@@ -90,7 +92,8 @@ struct message {
     struct bytes reason;    /* HTTP/1's reason phrase; may be empty */
 
     struct fields fields;
-    struct bytes upgrade;   /* Upgrade's value, only where Connection listed it; else empty */
+    struct bytes upgrade;   /* Upgrade's value, only where Connection listed it; or :protocol of an extended CONNECT
+                               (RFC 8441); else empty */
     enum http_body body;
     uint64_t length;        /* BODY_LENGTH; or what a response without content announces (HEAD, 304) */
     bool has_length;        /* length is meaningful */
@@ -108,6 +111,10 @@ bool method_is_safe(enum http_method method);
 enum field_id field_id_of(struct bytes name);
 struct bytes field_name_of(enum field_id id);      /* "x-request-id" */
 struct bytes field_name_written(enum field_id id); /* "X-Request-ID", as HTTP/1 writes what we add ourselves */
+/* Whether this is a token (RFC 9110 5.6.2), as names of fields and protocols are; and whether a text can be a field's
+ * value: no control bytes but tab, no white space around it. */
+bool field_name_is_valid(struct bytes name);
+bool field_value_is_valid(struct bytes value);
 /* Whether this is one of the fields that live in members of the message and never among its fields. */
 bool field_is_framing(enum field_id id);
 

@@ -4,7 +4,12 @@
  *     client's stream <--send-- exchange <--look/took-- server's stream
  *
  * The exchange pulls content from one side only as far as the other takes it; that is all the back-pressure there is.
- * HTTP/1 has one stream a connection, HTTP/2 many. */
+ * HTTP/1 has one stream a connection, HTTP/2 many.
+ *
+ * Tunnels: a server's stream whose request asked for an upgrade gives its 101 a body BODY_TUNNEL; when the client's stream
+ * sends a head with that body (the 101, or HTTP/2's 200 to an extended CONNECT), both directions of either stream are raw
+ * bytes from there on, also where its request had ended: look() gives them until that side's end, send() takes them, and
+ * end() ends our direction alone. */
 #ifndef HTTP_STREAM_H
 #define HTTP_STREAM_H
 

@@ -5,6 +5,7 @@
 #include "proxy/access.h"
 #include "proxy/forward.h"
 #include "proxy/respond.h"
+#include "proxy/tunnel.h"
 
 enum {
     OWN_ANSWER = 4096,       /* bytes: an answer of our own, without what the client said */
@@ -254,7 +255,7 @@ static int admit(struct exchange *x)
     uint16_t port;
     bool named = m->authority.size != 0;
 
-    if (m->method == METHOD_CONNECT || m->method == METHOD_TRACE)
+    if (m->method == METHOD_TRACE || (m->method == METHOD_CONNECT && !tunnel_is_extended_connect(m)))
         return -E_METHOD;
     if (named && hostname_parse_authority(m->authority, &name, &port))
         return -E_HOST;
@@ -269,8 +270,11 @@ static int admit(struct exchange *x)
         return -E_BODY_TOO_LARGE;
     if (s->listener->options->redirect == REDIRECT_HTTPS)
         return 0;
-    x->upstream = host_route(x->host, m->path);
-    return x->upstream ? 0 : -E_NO_ROUTE;
+    x->route = host_route(x->host, m->path);
+    if (!x->route)
+        return -E_NO_ROUTE;
+    x->upstream = x->route->to;
+    return tunnel_ask(x);
 }
 
 static int64_t unix_us(void)
@@ -293,6 +297,9 @@ void exchange_begin(struct exchange *x, int error, uint64_t began_ns)
     x->client_ended = error == 0 && m->body == BODY_NONE;
     x->client_expects = m->expect_continue;
     x->host = &x->session->listener->fallback;
+    x->asked_method = m->method_name;
+    x->asked_authority = m->authority;
+    x->asked_path = m->path;
     if (!error)
         error = admit(x);
     if (!error && x->session->listener->options->redirect == REDIRECT_HTTPS) {
@@ -347,7 +354,7 @@ void exchange_run(struct exchange *x)
     error = x->client->ops->flush(x->client);
     if (error && error != -E_AGAIN) {
         exchange_fail_send(x, error);
-    } else if (x->response_ended) {
+    } else if (x->response_ended && (x->tunnel != TUNNEL_OPEN || tunnel_is_over(x))) {
         complete(x);
     } else {
         exchange_arm_timers(x);

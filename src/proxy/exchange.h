@@ -37,6 +37,7 @@ struct exchange {
     enum http_version client_version;
 
     const struct snapshot_host *host;
+    const struct snapshot_route *route; /* NULL: none was found (yet) */
     const struct snapshot_upstream *upstream;
     struct link *server;           /* NULL: none (yet), or no more */
     int server_number;
@@ -63,11 +64,15 @@ struct exchange {
     bool server_blocks;            /* or room towards it */
     bool server_progress;          /* bytes went to or came from the server in this turn */
     uint8_t server_phase;          /* what server_timer was set for; private */
+    uint8_t tunnel;                /* enum tunnel_state */
     uint8_t interim;               /* 1xx responses so far */
     bool server_was_fresh;         /* the connection was made for this exchange */
     bool fresh_only;               /* a kept connection turned out to be closed: take none of those again */
     bool is_own;                   /* the answer is our own */
 
+    struct bytes asked_method;     /* the request line as the client wrote it, for the log */
+    struct bytes asked_authority, asked_path;
+    struct bytes websocket_accept; /* what a WebSocket server has to say to the key that it is sent */
     struct bytes own_body;         /* of an answer of our own: what is left to send */
     int error;                     /* what went wrong, for the log */
     int status;                    /* that the client got */

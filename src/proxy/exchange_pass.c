@@ -1,6 +1,7 @@
 /* exchange_pass.c: an exchange's two directions: what one side has, as far as the other takes it. */
 #include "proxy/exchange_private.h"
 #include "proxy/forward.h"
+#include "proxy/tunnel.h"
 
 enum { INTERIM_MOST = 32 }; /* 1xx responses before a final one */
 
@@ -25,7 +26,7 @@ static int pass_request_head(struct exchange *x)
 static int pass_request_body(struct exchange *x)
 {
     struct stream *client = x->client, *server = &x->server->stream;
-    uint64_t most = x->session->listener->options->limits.body_bytes;
+    uint64_t most = x->tunnel == TUNNEL_OPEN ? 0 : x->session->listener->options->limits.body_bytes;
     size_t budget = EXCHANGE_TURN_BYTES;
 
     while (!x->client_ended) {
@@ -79,9 +80,11 @@ static int pass_request(struct exchange *x)
         return error == -E_AGAIN ? 0 : error;
     if (x->request_ended || x->request_unwanted)
         return 0;
-    error = pass_request_body(x);
-    if (error || !x->client_ended || x->request_unwanted)
-        return error;
+    if (x->tunnel != TUNNEL_ASKED) { /* what comes behind such a request is the tunnel's, or another request */
+        error = pass_request_body(x);
+        if (error || !x->client_ended || x->request_unwanted)
+            return error;
+    }
     error = server->ops->end(server, x->client->ops->trailers(x->client));
     if (error == -E_AGAIN) {
         x->server_blocks = true;
@@ -102,6 +105,7 @@ static int take_response_head(struct exchange *x)
     struct stream *server = &x->server->stream;
 
     for (;;) {
+        bool is_final;
         int error;
 
         message_init(&x->response, &x->arena);
@@ -110,13 +114,16 @@ static int take_response_head(struct exchange *x)
             x->server_waited_for = true;
             return error;
         }
-        if (!error && x->response.status < 200 && ++x->interim > INTERIM_MOST)
+        is_final = x->response.status >= 200 || x->response.status == 101;
+        if (!error && is_final)
+            error = tunnel_answer(x);
+        else if (!error && ++x->interim > INTERIM_MOST)
             error = -E_BAD_RESPONSE;
         if (error) {
             exchange_fail_server(x, error);
             return error;
         }
-        if (x->response.status >= 200)
+        if (is_final)
             break;
         x->client_expects &= x->response.status != 100;
         if (x->client_version >= HTTP_1_1)
@@ -147,6 +154,8 @@ static int pass_response_head(struct exchange *x)
     if (error == 0) {
         x->response_head_sent = true;
         x->status = x->response.status;
+        if (x->response.body == BODY_TUNNEL)
+            tunnel_open(x);
     } else if (error == -E_HEAD_TOO_LARGE) {
         exchange_fail_server(x, -E_BAD_RESPONSE);
     } else if (error != -E_AGAIN) {
@@ -197,8 +206,11 @@ static int pass_response_body(struct exchange *x)
 
 static int pass_response(struct exchange *x)
 {
-    int error = x->response_seen ? 0 : take_response_head(x);
+    int error;
 
+    if (x->response_ended) /* of a tunnel whose other half goes on */
+        return 0;
+    error = x->response_seen ? 0 : take_response_head(x);
     if (!error && !x->response_head_sent)
         error = pass_response_head(x);
     if (!error)

@@ -1,11 +1,14 @@
 /* exchange_timers.c: what an exchange waits for, and how long. */
 #include "proxy/exchange_private.h"
+#include "proxy/tunnel.h"
 
-enum server_phase { PHASE_NONE, PHASE_CONNECT, PHASE_REQUEST, PHASE_HEAD, PHASE_BODY };
+enum server_phase { PHASE_NONE, PHASE_CONNECT, PHASE_REQUEST, PHASE_HEAD, PHASE_BODY, PHASE_TUNNEL };
 
 /* What the server has to do next, if it is the server's turn. */
 static enum server_phase server_phase(const struct exchange *x)
 {
+    if (x->tunnel == TUNNEL_OPEN)
+        return PHASE_TUNNEL;
     if (!x->server->connected)
         return PHASE_CONNECT;
     if (x->server_blocks)
@@ -24,6 +27,7 @@ static void arm_server_timer(struct exchange *x)
         [PHASE_REQUEST] = limits->response_gap_ns,
         [PHASE_HEAD] = limits->response_head_ns,
         [PHASE_BODY] = limits->response_gap_ns,
+        [PHASE_TUNNEL] = x->session->listener->options->timeouts.tunnel_ns,
     };
     enum server_phase phase = server_phase(x);
     struct loop *loop = exchange_loop(x);
@@ -48,7 +52,7 @@ static void arm_client_timer(struct exchange *x)
     const struct listener_timeouts *limits = &x->session->listener->options->timeouts;
     struct loop *loop = exchange_loop(x);
 
-    if ((!x->client_waited_for || x->client_expects) && !x->client_blocks) {
+    if (x->tunnel == TUNNEL_OPEN || ((!x->client_waited_for || x->client_expects) && !x->client_blocks)) {
         loop_timer_stop(loop, &x->client_timer);
         return;
     }
@@ -78,9 +82,12 @@ void exchange_on_server_timer(struct timer *t)
 {
     struct exchange *x = CONTAINER_OF(t, struct exchange, server_timer);
 
-    exchange_fail_server(x, !x->server->connected ? -E_TIMEOUT_CONNECT
-                            : x->response_seen    ? -E_TIMEOUT_SERVER_BODY
-                                                  : -E_TIMEOUT_RESPONSE);
+    if (x->tunnel == TUNNEL_OPEN)
+        exchange_fail_send(x, -E_TIMEOUT_IDLE);
+    else
+        exchange_fail_server(x, !x->server->connected ? -E_TIMEOUT_CONNECT
+                                : x->response_seen    ? -E_TIMEOUT_SERVER_BODY
+                                                      : -E_TIMEOUT_RESPONSE);
 }
 
 void exchange_arm_timers(struct exchange *x)

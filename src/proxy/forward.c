@@ -182,7 +182,6 @@ int forward_request(struct exchange *x)
         error = set_chain(x, &chain);
     x->request.version = HTTP_1_1;
     x->request.persistent = true;
-    x->request.upgrade = BYTES_NONE; /* tunnels are not served */
     return error;
 }
 
@@ -201,7 +200,8 @@ int forward_response(struct exchange *x)
     struct message *m = &x->response;
     bool old_client = x->client_version < HTTP_1_1;
 
-    m->upgrade = BYTES_NONE;
+    if (m->body != BODY_TUNNEL)
+        m->upgrade = BYTES_NONE; /* offers of the server to switch */
     if (m->body == BODY_TO_CLOSE || m->body == BODY_STREAMED) {
         m->body = old_client ? BODY_TO_CLOSE : BODY_STREAMED;
         x->must_close |= old_client;

@@ -65,7 +65,7 @@ static int end(struct stream *s, const struct fields *trailers)
 
 static int flush(struct stream *s)
 {
-    return connection_flush(of_stream(s)->wire.connection);
+    return h1_wire_flush(&of_stream(s)->wire);
 }
 
 static const struct stream_ops stream_ops = { NULL, look, took, trailers, send_head, send_content, end, flush };
@@ -209,7 +209,8 @@ static void on_event(struct session *s)
             connection_ended(h, error);
         else
             read_request(h);
-    } else if (c->hung_up) {
+    } else if (c->hung_up &&
+               !(h->wire.tunnel && h->wire.out_ended)) { /* the other half of a tunnel is still to be read */
         exchange_abort(h->exchange, -E_RESET);
         h->exchange = NULL;
         session_close(s, true);

@@ -31,8 +31,7 @@ static const struct option timeouts_rows[] = {
     { "window", OPTION_DURATION, OPTION_AT(struct listener_timeouts, window_ns), .standard = "20s", .least = 1,
       .doc = "The time over which body_rate is measured." },
     { "tunnel", OPTION_DURATION, OPTION_AT(struct listener_timeouts, tunnel_ns), .standard = "1h", .least = 1,
-      .doc = "How long a relay (protocol tcp, passthrough) may stand without a byte in either direction; then it is "
-             "cut." },
+      .doc = "A tunnel (WebSocket and other upgrades) or a relay of TCP in which nothing moves either way is ended." },
 };
 static const struct option_table timeouts_table =
     OPTION_TABLE("timeouts", struct listener_timeouts, timeouts_rows, "How long clients are waited for.");
@@ -62,12 +61,23 @@ static const struct option_table hsts_table =
     OPTION_TABLE("hsts", struct hsts_options, hsts_rows,
                  "Strict-Transport-Security (RFC 6797), set on every response over TLS.", .shorthand = "max_age");
 
+static const struct option upgrade_rows[] = {
+    { "protocol", OPTION_TEXT, OPTION_AT(struct upgrade_options, protocol), .required = true,
+      .doc = "A protocol as in the field Upgrade: websocket, or with its version, mqtt/3.1." },
+};
+static const struct option_table upgrade_table = OPTION_TABLE(
+    "upgrade", struct upgrade_options, upgrade_rows, "A protocol that clients may switch to.", .shorthand = "protocol");
+
 static const struct option route_rows[] = {
     { "path", OPTION_TEXT, OPTION_AT(struct route_options, path), .standard = "/",
       .doc = "Prefix of the path, byte for byte, on whole segments: /api covers /api and /api/x, not /apis. The "
              "longest prefix wins." },
     { "to", OPTION_REFERENCE, OPTION_AT(struct route_options, to), .refers_to = "upstreams", .required = true,
       .doc = "The upstream that gets the request." },
+    { "upgrade", OPTION_LIST, OPTION_AT(struct route_options, upgrade), .table = &upgrade_table,
+      .standard = "[websocket]",
+      .doc = "Protocols that clients may switch to (HTTP's Upgrade); [] for none. From all others the field Upgrade is "
+             "taken, so that they are ordinary requests. h2c is never passed on." },
 };
 static const struct option_table route_table =
     OPTION_TABLE("route", struct route_options, route_rows, "Which upstream gets the requests for a path.");

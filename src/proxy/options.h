@@ -39,9 +39,14 @@ struct hsts_options {
     bool subdomains, preload;
 };
 
+struct upgrade_options {
+    const char *protocol;
+};
+
 struct route_options {
     const char *path; /* prefix */
     const char *to;   /* an upstream's name */
+    struct option_list upgrade; /* struct upgrade_options */
 };
 
 struct alpn_name_options {

@@ -121,13 +121,13 @@ static bool covers(struct bytes prefix, struct bytes path)
            path.at[prefix.size] == '?';
 }
 
-const struct snapshot_upstream *host_route(const struct snapshot_host *host, struct bytes path)
+const struct snapshot_route *host_route(const struct snapshot_host *host, struct bytes path)
 {
     if (bytes_equal(path, BYTES_LITERAL("*")))
         path = BYTES_LITERAL("/");
     for (size_t i = 0; i < host->route_count; i++)
         if (covers(host->routes[i].path, path))
-            return host->routes[i].to;
+            return &host->routes[i];
     return NULL;
 }
 

@@ -31,8 +31,8 @@ const struct snapshot_service *service_for_hello(const struct snapshot_listener 
 /* The same at the end of its handshake, by the protocol that was negotiated (empty: none). */
 const struct snapshot_service *service_for_alpn(const struct snapshot_listener *listener, const struct snapshot_host *host,
                                                 struct bytes alpn);
-/* The upstream for a path (of origin form, or "*"), or NULL. */
-const struct snapshot_upstream *host_route(const struct snapshot_host *host, struct bytes path);
+/* The route for a path (of origin form, or "*"), or NULL. */
+const struct snapshot_route *host_route(const struct snapshot_host *host, struct bytes path);
 /* The next server in turn that `tried` does not name; its number, or -E_NO_SERVER. */
 enum { TRIED_MOST = 64 };
 int upstream_pick(const struct site *site, const struct snapshot_upstream *upstream, uint64_t tried);

@@ -40,6 +40,8 @@ struct snapshot_upstream {
 struct snapshot_route {
     struct bytes path;                  /* prefix */
     struct snapshot_upstream *to;
+    const struct bytes *upgrades;       /* protocols that clients may upgrade to: "websocket", or "x/1" with a version */
+    size_t upgrade_count;
 };
 
 struct snapshot_service {               /* what a connection is for */

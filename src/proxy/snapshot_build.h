@@ -6,6 +6,7 @@
  *     snapshot_tls.c      policies, certificates, contexts
  *     snapshot_routes.c   hosts and routes of a listener
  *     snapshot_service.c  what listeners and hosts are for: HTTP, relays, pass-through; ALPN
+ *     snapshot_rewrite.c  what a route does with its requests
  *     snapshot_checks.c   what only the whole shows: addresses that collide, things that nothing uses
  *
  * A step that finds a fault complains at the value and goes on, so that an operator sees all of them at once. */
@@ -100,6 +101,11 @@ void build_alpn(struct builder *b, struct snapshot_listener *l, struct snapshot_
 bool listener_decrypts(const struct snapshot_listener *l);
 
 void build_hosts(struct builder *b, struct snapshot_listener *l);
+
+/* A route that stands for a bare `to`. */
+void build_route_standards(struct snapshot_route *route);
+/* Everything of a route but its path and where it leads. */
+void build_route(struct builder *b, struct snapshot_route *route, const struct route_options *o);
 
 void build_addresses(struct builder *b, struct snapshot_listener *l);
 void build_check_addresses(struct builder *b);

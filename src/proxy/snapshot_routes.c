@@ -34,19 +34,21 @@ static int by_length_down(const void *a, const void *b)
 }
 
 /* Adds a route unless an earlier one has the same path: then the second could never match. */
-static void add_route(struct builder *b, struct snapshot_host *h, const char *path, const char *to, const void *field)
+static struct snapshot_route *add_route(struct builder *b, struct snapshot_host *h, const char *path, const char *to,
+                                        const void *field)
 {
     struct bytes prefix = bytes_of_text(path);
 
     for (size_t i = 0; i < h->route_count; i++) {
         if (bytes_equal(h->routes[i].path, prefix)) {
             build_error(b, field, "this route can never match: an earlier one has the path %s", path);
-            return;
+            return NULL;
         }
     }
     h->routes[h->route_count].path = prefix;
     h->routes[h->route_count].to = build_use_upstream(b, to);
-    h->route_count++;
+    build_route_standards(&h->routes[h->route_count]);
+    return &h->routes[h->route_count++];
 }
 
 /* to: where everything else goes, or NULL. */
@@ -56,8 +58,12 @@ static void build_routes(struct builder *b, struct snapshot_host *h, const struc
     h->routes = build_alloc(b, routes->count + 1, sizeof *h->routes);
     for (size_t i = 0; i < routes->count; i++) {
         const struct route_options *r = OPTION_ITEM(struct route_options, routes, i);
+        struct snapshot_route *route;
+
         check_path(b, r);
-        add_route(b, h, r->path, r->to, r);
+        route = add_route(b, h, r->path, r->to, r);
+        if (route)
+            build_route(b, route, r);
     }
     if (*to) {
         for (size_t i = 0; i < h->route_count; i++) {

@@ -20,3 +20,8 @@ int digest_of(const struct bytes *pieces, size_t count, uint8_t ret_digest[DIGES
     EVP_MD_CTX_free(c);
     return fine ? 0 : -E_CRYPTO;
 }
+
+int digest_sha1(struct bytes data, uint8_t ret_digest[DIGEST_SHA1_BYTES])
+{
+    return EVP_Digest(data.at, data.size, ret_digest, NULL, EVP_sha1(), NULL) == 1 ? 0 : -E_CRYPTO;
+}

@@ -27,9 +27,9 @@ static int look_head(struct stream *s, struct message *m)
         h1_parse_response(bytes_part(buffer_content(&c->wire.connection->in), 0, (size_t)n), &c->limits, c->method, m);
     if (error)
         return server_error(c, error);
-    if (m->status == 101) /* nothing was asked to be upgraded */
+    if (m->status == 101 && !c->upgrade_asked)
         return -E_BAD_RESPONSE;
-    c->head_seen = m->status >= 200;
+    c->head_seen = m->status >= 200 || m->status == 101;
     c->persistent = m->persistent && m->body != BODY_TO_CLOSE;
     if (c->head_seen && m->body == BODY_STREAMED) {
         c->trailers = arena_alloc(c->arena, sizeof *c->trailers);
@@ -38,6 +38,10 @@ static int look_head(struct stream *s, struct message *m)
         message_init(c->trailers, c->arena);
     }
     h1_wire_took_head(&c->wire, (size_t)n, m, &c->limits, c->trailers);
+    if (m->status == 101) {
+        m->body = BODY_TUNNEL;
+        h1_wire_open_tunnel(&c->wire);
+    }
     return 0;
 }
 
@@ -62,7 +66,10 @@ static const struct fields *trailers(struct stream *s)
 
 static int send_head(struct stream *s, const struct message *m)
 {
-    return h1_wire_send_head(&client_of(s)->wire, m, 0);
+    struct h1_client *c = client_of(s);
+
+    c->upgrade_asked = m->upgrade.size != 0;
+    return h1_wire_send_head(&c->wire, m, 0);
 }
 
 static ssize_t send_content(struct stream *s, struct bytes data)
@@ -77,7 +84,7 @@ static int end(struct stream *s, const struct fields *trailers)
 
 static int flush(struct stream *s)
 {
-    return connection_flush(client_of(s)->wire.connection);
+    return h1_wire_flush(&client_of(s)->wire);
 }
 
 static const struct stream_ops ops = { look_head, look, took, trailers, send_head, send_content, end, flush };
@@ -176,7 +183,7 @@ static void begin(struct h1_client *c, const struct link_request *request)
     c->limits = *request->limits;
     c->keep = request->plan->options->pool;
     c->trailers = NULL;
-    c->head_seen = c->persistent = false;
+    c->head_seen = c->persistent = c->upgrade_asked = false;
     c->wire.scan = (struct h1_scan){ 0 };
     c->wire.in_ended = c->wire.out_ended = false;
     c->wire_out_before = c->wire.connection->wire_out;

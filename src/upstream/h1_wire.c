@@ -48,7 +48,9 @@ int h1_wire_look(struct h1_wire *w, struct bytes *ret_data)
         if (n != -E_AGAIN)
             return n;
         n = connection_receive(c);
-        if (n == 0 && w->in.kind == BODY_TO_CLOSE) {
+        if (n == -E_AGAIN && w->tunnel)
+            connection_settle(c); /* it may be idle for hours */
+        if (n == 0 && (w->in.kind == BODY_TO_CLOSE || w->tunnel)) {
             w->in_ended = true;
             return STREAM_END;
         }
@@ -95,7 +97,17 @@ int h1_wire_send_head(struct h1_wire *w, const struct message *m, enum http_vers
     w->chunked_out = m->body == BODY_STREAMED;
     w->out_left = m->body == BODY_LENGTH ? m->length : m->body == BODY_NONE ? 0 : UINT64_MAX;
     w->out_ended = false;
+    if (m->body == BODY_TUNNEL)
+        h1_wire_open_tunnel(w);
     return 0;
+}
+
+void h1_wire_open_tunnel(struct h1_wire *w)
+{
+    w->tunnel = true;
+    w->in = (struct h1_body){ .kind = BODY_TUNNEL };
+    w->in_ended = w->out_ended = w->chunked_out = false;
+    w->out_left = UINT64_MAX;
 }
 
 /* One chunk of what fits. */
@@ -151,6 +163,17 @@ int h1_wire_end(struct h1_wire *w, const struct fields *trailers)
         if (error)
             return error;
     }
+    if (w->tunnel)
+        connection_finish(w->connection);
     w->out_ended = true;
     return 0;
+}
+
+int h1_wire_flush(struct h1_wire *w)
+{
+    int error = connection_flush(w->connection);
+
+    if (w->tunnel)
+        connection_settle(w->connection);
+    return error;
 }

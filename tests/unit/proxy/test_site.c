@@ -13,14 +13,14 @@ static struct dial_plan in_clear[3];
 static const struct snapshot_upstream *route(const char *path)
 {
     static struct snapshot_route routes[] = { /* as a snapshot has them: the longest first */
-        { BYTES_LITERAL("/api/v2"), &upstreams[2] },
-        { BYTES_LITERAL("/app/"), &upstreams[1] },
-        { BYTES_LITERAL("/api"), &upstreams[1] },
-        { BYTES_LITERAL("/"), &upstreams[0] },
+        { .path = BYTES_LITERAL("/api/v2"), .to = &upstreams[2] },
+        { .path = BYTES_LITERAL("/app/"), .to = &upstreams[1] },
+        { .path = BYTES_LITERAL("/api"), .to = &upstreams[1] },
+        { .path = BYTES_LITERAL("/"), .to = &upstreams[0] },
     };
     const struct snapshot_host host = { .routes = routes, .route_count = COUNT_OF(routes) };
 
-    return host_route(&host, bytes_of_text(path));
+    return host_route(&host, bytes_of_text(path))->to;
 }
 
 static void a_prefix_covers_whole_segments(void **state)
@@ -54,7 +54,7 @@ static void the_server_as_a_whole_goes_where_its_root_goes(void **state)
 
 static void what_no_route_covers_has_none(void **state)
 {
-    struct snapshot_route only = { BYTES_LITERAL("/api"), &upstreams[1] };
+    struct snapshot_route only = { .path = BYTES_LITERAL("/api"), .to = &upstreams[1] };
     const struct snapshot_host host = { .routes = &only, .route_count = 1 }, none = { .route_count = 0 };
 
     (void)state;
