@@ -210,12 +210,26 @@ static unsigned long take_error(void)
     return first;
 }
 
+/* The library's words, or better ones where a server is no TLS server at all. */
+static const char *words_of(const struct tls_session *s, unsigned long error)
+{
+    int reason = ERR_GET_REASON(error);
+
+    if (!error)
+        return NULL;
+    if (s->is_client && !s->complete && ERR_GET_LIB(error) == ERR_LIB_SSL &&
+        (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST ||
+         reason == SSL_R_PACKET_LENGTH_TOO_LONG))
+        return "what the server sent is not TLS; it may speak in clear on this port";
+    return ERR_reason_error_string(error);
+}
+
 /* Ends the session: keeps the cause for tls_session_failure. */
 static int end_failed(struct tls_session *s, const char *reason)
 {
     unsigned long error = take_error();
     struct tls_failure *f = session_failure_of(s);
-    const char *words = reason ? reason : error ? ERR_reason_error_string(error) : NULL;
+    const char *words = reason ? reason : words_of(s, error);
 
     s->ended = reason ? -E_TLS : code_of(error, s);
     if (f && f->reason[0] == '\0') {

@@ -82,6 +82,13 @@ class Pki:
     def not_yet_valid(self, *names, kind="ec"):
         return self.leaf(*names, kind=kind, start=10 * DAY, end=90 * DAY)
 
+    def self_signed(self, *names, kind="ec"):
+        """A server's certificate that nobody but itself vouches for."""
+        call = ("self-signed", names, kind)
+        if call not in self._made:
+            self._made[call] = self._issue(names[0], None, kind, names=names)
+        return self._made[call]
+
     # ---- making them ----
 
     def _issue(self, common_name, issuer, kind, *, names=(), start=-DAY, end=90 * DAY, client=False, is_ca=False):

@@ -47,19 +47,21 @@ class TlsNginx:
     def __init__(self, directory):
         self.directory = str(directory)
         self.blocks, self.ports, self.process = [], [], None
+        self.host = "127.0.0.1"
 
-    def add(self, certificate, lines="", address=None, protocols="TLSv1.2 TLSv1.3"):
+    def add(self, certificate, lines="", protocols="TLSv1.2 TLSv1.3"):
         """The port that it will listen on."""
         port = free_port()
         self.ports.append(port)
-        self.blocks.append(_SERVER.format(address=address or f"127.0.0.1:{port}", directory=self.directory,
+        self.blocks.append(_SERVER.format(address=f"127.0.0.1:{port}", directory=self.directory,
                                           chain=certificate.chain_file, key=certificate.key_file, lines=lines, protocols=protocols))
         return port
 
     def start(self):
-        os.makedirs(os.path.join(self.directory, "files"))
-        with open(os.path.join(self.directory, "files", "big"), "wb") as f:
-            f.write(os.urandom(8 << 20))
+        if not os.path.exists(os.path.join(self.directory, "files")):
+            os.makedirs(os.path.join(self.directory, "files"))
+            with open(os.path.join(self.directory, "files", "big"), "wb") as f:
+                f.write(os.urandom(8 << 20))
         file = os.path.join(self.directory, "nginx.conf")
         with open(file, "w", encoding="ascii") as f:
             f.write(("user root;\n" if os.getuid() == 0 else "") + _HEAD.format(directory=self.directory)
@@ -74,7 +76,7 @@ class TlsNginx:
         assert self.process.poll() is None, self.process.stderr.read()
         try:
             for port in self.ports:
-                socket.create_connection(("127.0.0.1", port), 1).close()
+                socket.create_connection((self.host, port), 1).close()
             return True
         except OSError:
             return False
@@ -106,12 +108,12 @@ class TlsNginx:
 class SServer:
     """`openssl s_server` with these arguments; -www answers HTTP/1.0 and closes."""
 
-    def __init__(self, certificate, *arguments, ca_file=None):
+    def __init__(self, certificate, *arguments, ca_file=None, output=subprocess.DEVNULL):
         self.port = free_port()
         command = ["openssl", "s_server", "-accept", f"127.0.0.1:{self.port}", "-cert", certificate.chain_file, "-key",
                    certificate.key_file, "-cert_chain", certificate.chain_file]
         command += ["-CAfile", ca_file] if ca_file else []
-        self.process = subprocess.Popen([*command, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        self.process = subprocess.Popen([*command, *map(str, arguments)], stdin=subprocess.PIPE, stdout=output,
                                         stderr=subprocess.DEVNULL, start_new_session=True)
         until(self._listens, "s_server to listen")
 
