@@ -9,7 +9,7 @@ enum {
     TURN_BYTES = 512 * 1024, /* of one direction; then others have their turn */
     PIECE_BYTES = 256,       /* what each piece counts for beside its own: one byte is work too */
     CUT_POLL_MS = 20,        /* between two looks whether the last words before a reset have arrived */
-    CUT_SECONDS = 5,         /* how long they are waited for without progress */
+    CUT_SECONDS = 3,         /* how long they are waited for without progress */
 };
 
 /* One direction. */

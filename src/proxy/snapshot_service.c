@@ -138,20 +138,22 @@ static void build_by_alpn(struct builder *b, struct snapshot_listener *l)
 
 /* ---- What a listener and a host are for ---- */
 
-bool listener_decrypts(const struct snapshot_listener *l)
+/* Whether the listener or a host of it is for that protocol. */
+static bool serves(const struct listener_options *o, int protocol)
 {
-    const struct listener_options *o = l->options;
+    bool inherited = o->protocol == protocol;
 
-    if (!l->tls)
-        return false;
-    if (o->protocol != SERVICE_PASSTHROUGH)
-        return true;
     for (size_t i = 0; i < o->hosts.count; i++) {
-        int protocol = OPTION_ITEM(struct host_options, &o->hosts, i)->protocol;
-        if (protocol != SERVICE_INHERITED && protocol != SERVICE_PASSTHROUGH)
+        const struct host_options *h = OPTION_ITEM(struct host_options, &o->hosts, i);
+        if (h->protocol == protocol || (inherited && h->protocol == SERVICE_INHERITED))
             return true;
     }
-    return false;
+    return inherited;
+}
+
+bool listener_decrypts(const struct snapshot_listener *l)
+{
+    return l->tls && (serves(l->options, SERVICE_HTTP) || serves(l->options, SERVICE_TCP));
 }
 
 /* Options of TLS of our own, where there is none. */
@@ -171,6 +173,17 @@ static void check_undecrypted(struct builder *b, const struct snapshot_listener 
                         "nothing can be negotiated on a listener that passes everything through");
 }
 
+/* Options of requests, where there are none. */
+static void check_without_http(struct builder *b, const struct listener_options *o)
+{
+    if (o->hsts)
+        build_warning(b, &o->hsts, "only HTTP has such a field: nothing here will say it");
+    if (o->trusted_proxies.count)
+        build_warning(b, &o->trusted_proxies, "only HTTP has fields to believe: nothing here will read them");
+    if (config_is_set(b->config, &o->request_id))
+        build_warning(b, &o->request_id, "only HTTP has requests to number: nothing here will");
+}
+
 static void check_relaying(struct builder *b, const struct snapshot_listener *l)
 {
     const struct listener_options *o = l->options;
@@ -180,8 +193,8 @@ static void check_relaying(struct builder *b, const struct snapshot_listener *l)
         build_error(b, &o->routes, "%s knows no paths to choose by: write `to: UPSTREAM`, or `protocol: http`", name);
     if (o->redirect != REDIRECT_NONE)
         build_error(b, &o->redirect, "only HTTP can be redirected: remove `redirect`, or `protocol: %s`", name);
-    if (o->hsts && !listener_decrypts(l))
-        build_warning(b, &o->hsts, "only HTTP has such a field: nothing here will say it");
+    if (!serves(o, SERVICE_HTTP))
+        check_without_http(b, o);
     if (o->protocol == SERVICE_PASSTHROUGH && !l->tls && o->redirect == REDIRECT_NONE)
         build_error(b, &o->protocol,
                     "what is passed through is TLS: remove `tls: off`, or write `protocol: tcp` for plain connections");

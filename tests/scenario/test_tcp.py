@@ -1,9 +1,12 @@
 """TCP mode: TLS ends at the proxy, and what is inside is relayed both ways."""
 import contextlib
+import fcntl
 import hashlib
 import select
 import socket
 import ssl
+import struct
+import termios
 import threading
 
 import pytest
@@ -34,10 +37,10 @@ def close_notify(tls):
 
 
 class Memory:
-    """TLS of a client by hand, so that its two directions can end by themselves."""
+    """TLS of a client by hand: its two directions end by themselves, and a reset looks like one."""
 
-    def __init__(self, port, ssl_context, name="a.test"):
-        self.sock = connect(port)
+    def __init__(self, port, ssl_context, name="a.test", **options):
+        self.sock = connect(port, **options)
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = ssl_context.wrap_bio(self.incoming, self.outgoing, server_hostname=name)
         self._pump(self.tls.do_handshake)
@@ -201,3 +204,250 @@ def test_large_streams_pass_whole_in_both_directions_at_once(start, port, certif
         record = proxy.access_records()[0]
         assert record["request_bytes"] == record["response_bytes"] == count << 20
         assert "error" not in record
+
+
+# ---- cut short ----
+
+def sees_reset(sock):
+    """Whether what is left of the connection ends with a reset, not with an end."""
+    try:
+        while sock.recv(65536):
+            pass
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def unconfirmed(sock):
+    """Bytes that the other side's kernel does not have yet (SIOCOUTQ)."""
+    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0]
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_a_reset_of_the_client_resets_the_server(start, port, certificate, pki, tls):
+    seen = []
+    with RawServer(lambda c: seen.append((read_exactly(c, 5), sees_reset(c)))) as server:
+        proxy = start(relay(port, server.port, certificate if tls else None))
+        c = tls_client(port, pki) if tls else plain_client(port)
+        c.send(b"hello")
+        until(lambda: len(server.connections) == 1, "the server's connection")
+        c.reset()
+        until(lambda: seen, "the server to see the end")
+        assert seen == [(b"hello", True)]
+        assert proxy.access_records()[0]["error"] == "reset"
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_a_reset_of_the_server_resets_the_client_after_its_last_words(start, port, certificate, pki, tls):
+    def last_words(c):
+        c.sendall(b"z" * 200000)
+        until(lambda: unconfirmed(c) == 0, "the proxy to have all")
+        reset(c)
+
+    with RawServer(last_words) as server:
+        proxy = start(relay(port, server.port, certificate if tls else None))
+        c = Memory(port, context(pki), receive_buffer=16384) if tls else connect(port, receive_buffer=16384)
+        assert read_exactly(c, 200000) == b"z" * 200000
+        assert sees_reset(c)
+        c.close()
+        assert proxy.access_records()[0]["error"] == "server_closed"
+
+
+def test_an_end_of_tls_without_close_notify_is_no_end_in_order(start, port, certificate, pki):
+    """All that came reaches the server, and then a reset: nobody may cut a stream so that it looks whole."""
+    seen = []
+    with RawServer(lambda c: seen.append((read_exactly(c, 300000), sees_reset(c)))) as server:
+        proxy = start(relay(port, server.port, certificate))
+        with tls_client(port, pki) as c:
+            c.send(b"w" * 300000)
+            c.half_close()
+            until(lambda: seen, "the server to see the end")
+        assert seen == [(b"w" * 300000, True)]
+        assert proxy.access_records()[0]["error"] == "truncated"
+
+
+def test_what_came_before_a_truncation_reaches_a_slow_server_whole(start, port, certificate, pki):
+    go, seen = threading.Event(), []
+
+    def slow(c):
+        c.sendall(b"go")
+        go.wait(LONG)
+        seen.append((read_exactly(c, 3000000), sees_reset(c)))
+
+    with RawServer(slow) as server:
+        start(relay(port, server.port, certificate))
+        with tls_client(port, pki) as c:
+            assert c.read_exactly(2) == b"go"  # and the tickets before it: nothing is left unread
+            c.send(b"v" * 3000000)
+            c.half_close()
+            go.set()
+            until(lambda: seen, "the server to have all")
+        assert seen == [(b"v" * 3000000, True)]
+
+
+def test_a_client_that_resets_while_its_server_does_not_read_is_noticed(start, port, server_that_never_reads):
+    proxy = start(relay(port, server_that_never_reads.port))
+    c = connect(port)
+    c.settimeout(0.5)
+    with pytest.raises(socket.timeout):
+        c.sendall(b"x" * (64 << 20))
+    reset(c)
+    assert proxy.access_records()[0]["error"] == "reset"
+
+
+@pytest.fixture
+def server_that_never_reads():
+    end = threading.Event()
+    with RawServer(lambda c: end.wait(LONG)) as raw:
+        yield raw
+        end.set()
+
+
+# ---- servers ----
+
+def test_the_next_server_is_tried_and_what_the_client_said_is_kept(start, port, certificate, pki, server):
+    proxy = start(relay(port, [free_port(), free_port(), server.port], certificate))
+    for _ in range(3):
+        with tls_client(port, pki) as c:
+            c.send(b"kept")
+            assert c.read_exactly(4) == b"kept"
+            close_notify(c.socket)
+    assert max(r["attempts"] for r in proxy.access_records(3)) == 3
+
+
+def test_without_a_server_the_client_is_reset(start, port, certificate, pki):
+    proxy = start(relay(port, [free_port(), free_port()], certificate))
+    assert sees_reset(Memory(port, context(pki)))
+    record = proxy.access_records()[0]
+    assert record["error"] == "connect" and record["attempts"] == 2 and record["protocol"] == "tcp"
+
+
+def test_a_server_that_does_not_answer_is_left_for_the_next(start, port, server):
+    """192.0.2.1 is nobody's (RFC 5737); where it is refused at once, the test shows the retry alone."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        crowd = [socket.socket() for _ in range(4)]  # a full queue: the kernel drops further SYNs
+        for c in crowd:
+            c.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                c.connect(full.getsockname())
+        start(relay(port, [full.getsockname()[1], server.port], upstream={"timeouts": {"connect": "200ms"}}))
+        for _ in range(2):
+            with plain_client(port) as c:
+                c.send(b"hello")
+                assert c.read_exactly(5) == b"hello"
+        for c in crowd:
+            c.close()
+
+
+# ---- limits ----
+
+def test_an_idle_relay_is_cut_and_one_in_use_is_not(start, port, server):
+    proxy = start(relay(port, server.port, listener={"timeouts": {"tunnel": "400ms"}}))
+    with plain_client(port) as c:
+        for _ in range(20):
+            c.send(b"tick")
+            assert c.read_exactly(4) == b"tick"
+            threading.Event().wait(0.05)
+        assert sees_reset(c.socket)
+    record = proxy.access_records()[0]
+    assert record["error"] == "timeout_idle" and record["request_bytes"] == 80
+    assert record["total_us"] >= 1300000
+
+
+def test_a_slow_reader_stops_the_writer_and_gets_everything(start, port, certificate, pki):
+    block, count, sent = noise(1 << 20), 64, []
+
+    def pour(c):
+        for _ in range(count):
+            c.sendall(block)
+            sent.append(len(block))
+
+    with RawServer(pour) as server:
+        start(relay(port, server.port, certificate))
+        with tls_client(port, pki, receive_buffer=16384) as c:
+            assert c.read_exactly(1 << 20) == block
+            threading.Event().wait(0.3)
+            assert len(sent) < count, "the writer was not held back"
+            for _ in range(count - 1):
+                assert c.read_exactly(1 << 20) == block
+            assert c.socket.recv(1) == b""
+
+
+def test_a_thousand_connections_at_once(start, port, server):
+    proxy = start(relay(port, server.port))
+    clients = [plain_client(port) for _ in range(1000)]
+    for i, c in enumerate(clients):
+        c.send(b"%06d" % i)
+    for i, c in enumerate(clients):
+        assert c.read_exactly(6) == b"%06d" % i
+    for c in clients:
+        c.close()
+    assert all("error" not in r for r in proxy.access_records(1000))
+
+
+# ---- reload and drain ----
+
+def test_a_relay_outlives_a_reload_that_leads_elsewhere(start, port, server):
+    with RawServer(lambda c: c.sendall(b"other")) as other:
+        proxy = start(relay(port, server.port))
+        with plain_client(port) as c:
+            c.send(b"a")
+            assert c.read_exactly(1) == b"a"
+            proxy.reload(relay(port, other.port))
+            with plain_client(port) as second:
+                assert second.read_to_close() == b"other"
+            c.send(b"b")
+            assert c.read_exactly(1) == b"b"
+
+
+def test_draining_waits_for_relays(start, port, server):
+    proxy = start(relay(port, server.port, stop={"drain": "25s"}))
+    with plain_client(port) as c:
+        c.send(b"a")
+        assert c.read_exactly(1) == b"a"
+        proxy.signal(15)
+        until(lambda: any("STOPPING=1" in m for m in proxy.notifications()), "draining to begin")
+        c.send(b"b")
+        assert c.read_exactly(1) == b"b"
+    assert proxy.wait() == 0
+    assert "error" not in proxy.access_records()[0]
+
+
+def test_the_limit_of_draining_cuts_relays(start, port, server):
+    proxy = start(relay(port, server.port, stop={"drain": "300ms"}))
+    with plain_client(port) as c:
+        c.send(b"a")
+        assert c.read_exactly(1) == b"a"
+        proxy.signal(15)
+        assert sees_reset(c.socket)
+    assert proxy.wait() == 0
+    assert proxy.access_records()[0]["error"] == "stopping"
+
+
+# ---- log ----
+
+def test_the_access_log_has_a_line_for_each_connection(start, port, certificate, pki, server):
+    proxy = start(relay(port, server.port, certificate))
+    with tls_client(port, pki) as c:
+        c.send(b"hello")
+        assert c.read_exactly(5) == b"hello"
+        close_notify(c.socket)
+    record = proxy.access_records()[0]
+    assert record["protocol"] == "tcp" and record["listener"] == "web" and record["upstream"] == "app"
+    assert record["server"] == f"127.0.0.1:{server.port}" and record["attempts"] == 1
+    assert record["tls_version"] == "TLSv1.3" and record["sni"] == "a.test"
+    assert record["request_bytes"] == record["response_bytes"] == 5
+    assert {"handshake_us", "connect_us", "total_us"} <= record.keys()
+    assert not {"status", "method", "path", "server_reused"} & record.keys()
+
+
+def test_the_combined_format_copes_with_what_has_no_request(start, port, server, tmp_path):
+    file = tmp_path / "combined.log"
+    start(relay(port, server.port, log={"access": {"to": str(file), "format": "combined"}}))
+    with plain_client(port) as c:
+        c.send(b"hello")
+        assert c.read_exactly(5) == b"hello"
+    line = until(lambda: file.exists() and file.read_text(), "a line")
+    assert '"tcp" 000 5 "-" "-"' in line

@@ -25,6 +25,7 @@ class RawServer:
         self.handler, self.tls = handler, tls
         self.connections = []   # all that were accepted
         self.failures = []      # what handlers threw
+        self._stopping = False
         self._listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET, socket.SOCK_STREAM)
         self.port = None if path else free_port()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -51,12 +52,14 @@ class RawServer:
         except (ConnectionError, ssl.SSLError):
             pass
         except Exception as error:  # judged by the test
-            self.failures.append(error)
+            if not self._stopping:
+                self.failures.append(error)
 
     def wait_connections(self, count):
         until(lambda: len(self.connections) >= count, f"{count} connections to the backend")
 
     def stop(self):
+        self._stopping = True
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for c in self.connections:
