@@ -66,6 +66,10 @@ enum error_class {
     X(E_CLIENT_CERTIFICATE,  PEER,     0,   "client_certificate",     "the client's certificate was missing or refused") \
     X(E_PIPELINED,           PEER,     0,   "pipelined",              "bytes came in clear text behind the command that starts TLS") \
     X(E_REFUSED,             PEER,     0,   "refused",                "the server refused to serve") \
+    X(E_NOT_PROXY,           PEER,     0,   "not_proxy",              "what arrived is no PROXY protocol header") \
+    X(E_PROXY_HEADER,        PEER,     0,   "proxy_header",           "the PROXY protocol header is malformed") \
+    X(E_PROXY_CHECKSUM,      PEER,     0,   "proxy_checksum",         "the PROXY protocol header's checksum is wrong") \
+    X(E_TIMEOUT_PROXY,       PEER,     0,   "timeout_proxy",          "the PROXY protocol header took too long") \
     X(E_LIMIT,               LIMIT,    0,   "limit",                  "a limit was reached") \
     X(E_FLOOD,               LIMIT,    0,   "flood",                  "more work was made than a client needs") \
     X(E_CRYPTO,              INTERNAL, 500, "crypto",                 "the cryptographic library failed") \
