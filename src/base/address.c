@@ -137,6 +137,8 @@ bool network_contains(const struct option_network *network, const struct address
 {
     uint8_t ip[16];
 
+    if (network->is_unix)
+        return a->size && a->any.sa_family == AF_UNIX;
     if (!network->is_given || !ip_bytes(a, ip))
         return false;
     /* An IPv6 network so wide that it includes the mapped addresses ("::/0") does not speak of IPv4. */
@@ -157,6 +159,11 @@ int network_parse(const char *text, struct option_network *ret_network)
     uint64_t bits;
     unsigned family_bits;
 
+    if (bytes_equal_text(all, "unix")) {
+        network.is_unix = true;
+        *ret_network = network;
+        return 0;
+    }
     if (ip.size == 0 || ip.size >= sizeof(copy))
         return -E_SYNTAX;
     memcpy(copy, ip.at, ip.size);

@@ -33,9 +33,9 @@ void address_print(const struct address *a, char text[ADDRESS_TEXT]);
 uint16_t address_port(const struct address *a); /* 0 for Unix sockets */
 bool address_equal(const struct address *a, const struct address *b);
 /* Whether an address lies in a network; IPv4-mapped IPv6 counts as IPv4; IPv4 lies in no IPv6 network ("::/0"), and
- * Unix sockets in none at all. */
+ * Unix sockets in the network "unix" alone. */
 bool network_contains(const struct option_network *network, const struct address *a);
-/* "10.0.0.0/8", "::1" and the like; bits behind the prefix must be zero. Returns 0 or -E_SYNTAX. */
+/* "10.0.0.0/8", "::1" and the like, or "unix"; bits behind the prefix must be zero. Returns 0 or -E_SYNTAX. */
 int network_parse(const char *text, struct option_network *ret_network) MUST_USE;
 
 #endif

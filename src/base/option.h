@@ -33,7 +33,7 @@ enum option_type {      /* the C type at `offset`, and how it is written */
     OPTION_CHOICE,      /* int                      one of `choices` */
     OPTION_TEXT,        /* const char *             NULL when absent or null */
     OPTION_ENDPOINT,    /* struct option_endpoint   127.0.0.1:8080, [::1]:443, name:80, :8443, unix:/run/app.sock */
-    OPTION_NETWORK,     /* struct option_network    10.0.0.0/8, ::1, 192.0.2.7 */
+    OPTION_NETWORK,     /* struct option_network    10.0.0.0/8, ::1, 192.0.2.7, unix */
     OPTION_FILE,        /* struct option_file       a path; its content is in the bundle (config/bundle.h) */
     OPTION_FILES,       /* struct option_file       a path or a glob; contents in the bundle */
     OPTION_REFERENCE,   /* const char *             a key of the map at `refers_to`; checked */
@@ -62,6 +62,7 @@ struct option_network {
     uint8_t address[16]; /* IPv4 as IPv6-mapped (RFC 4291 2.5.5.2); the bits behind the prefix are zero */
     uint8_t prefix_bits; /* of the 128 */
     bool is_given;       /* false when absent: such a network contains nothing */
+    bool is_unix;        /* every Unix-domain socket, and nothing else */
 };
 
 struct option_file {

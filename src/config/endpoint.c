@@ -167,6 +167,8 @@ const char *network_print(struct arena *arena, const struct option_network *netw
     char address[INET6_ADDRSTRLEN];
     const char *text;
 
+    if (network->is_unix)
+        return "unix";
     CHECK(inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? network->address + 12 : network->address, address, sizeof(address)));
     text = bits == (v4 ? 32 : 128) ? arena_printf(arena, "%s", address) : arena_printf(arena, "%s/%u", address, bits);
     CHECK(text);
@@ -208,5 +210,6 @@ const char *network_read(struct arena *arena, struct bytes text, struct option_n
     if (around)
         return arena_printf(arena, "has bits set behind its prefix\ndid you mean %s, or %.*s alone?", around,
                             BYTES_PRINT(bytes_part(text, 0, slash)));
-    return "must be an IP address or a network, such as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32";
+    return "must be an IP address or a network, such as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32, or unix for Unix "
+           "sockets";
 }

@@ -117,6 +117,13 @@ static ssize_t write_socket(struct connection *c, struct bytes data)
     return n - (ssize_t)from_out;
 }
 
+void connection_local_address(const struct connection *c, struct address *ret_address)
+{
+    *ret_address = (struct address){ .size = sizeof ret_address->un };
+    if (getsockname(c->watch.fd, &ret_address->any, &ret_address->size) < 0)
+        ret_address->size = 0;
+}
+
 int connection_receive(struct connection *c)
 {
     int n = c->ops->receive(c);

@@ -15,6 +15,7 @@
 
 #include <sys/types.h>
 
+#include "base/address.h"
 #include "net/net.h"
 #include "tls/session.h"
 
@@ -84,6 +85,9 @@ bool connection_is_tls(const struct connection *c);
 struct tls_session *connection_tls(const struct connection *c);
 /* TLS: the alert that the connection itself sent before there was a session; -1: none. */
 int connection_alert(const struct connection *c);
+
+/* Our own end's address, as the kernel knows it; size 0: it does not. */
+void connection_local_address(const struct connection *c, struct address *ret_address);
 
 /* Receives once, into c->in. Returns the bytes of plaintext added (> 0), 0 when the peer has ended its direction in
  * order (FIN, or close_notify), -E_AGAIN (nothing there, or the handshake goes on, or c->in is full), -E_RESET,

@@ -4,6 +4,7 @@
 
 #include "proxy/access.h"
 #include "proxy/forward.h"
+#include "proxy/proxied.h"
 #include "proxy/respond.h"
 #include "proxy/tunnel.h"
 
@@ -93,12 +94,25 @@ static void drop_server(struct exchange *x)
     loop_timer_stop(exchange_loop(x), &x->server_timer);
 }
 
+/* What the server hears before all else. */
+static struct bytes write_preface(const struct exchange *x, uint8_t out[PROXY_WRITTEN_MOST])
+{
+    const struct session *s = x->session;
+    const struct proxy_words words = { .alpn = s->facts.alpn.size ? BYTES_LITERAL("http/1.1") : BYTES_NONE,
+                                       .unique_id = x->request_id };
+    int version = x->upstream->options->send_proxy;
+
+    return version ? bytes_of(out, session_write_proxy_header(s, version, &words, out)) : BYTES_NONE;
+}
+
 /* Takes or makes a connection to one backend. Returns 0 or the error of connecting. */
 static int use_backend(struct exchange *x, struct backend *backend)
 {
+    uint8_t preface[PROXY_WRITTEN_MOST];
     int error = 0;
     const struct link_request request = {
         .plan = &x->upstream->plans[x->server_number],
+        .preface = write_preface(x, preface),
         .arena = &x->arena,
         .method = x->request.method,
         .limits = &response_limits,

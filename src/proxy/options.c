@@ -13,10 +13,30 @@ static const struct option_table address_table =
 
 static const struct option network_rows[] = {
     { "network", OPTION_NETWORK, OPTION_AT(struct network_options, network), .required = true,
-      .doc = "10.0.0.0/8, 2001:db8::/32, 192.0.2.7" },
+      .doc = "10.0.0.0/8, 2001:db8::/32, 192.0.2.7, or unix for Unix-domain sockets." },
 };
 static const struct option_table network_table =
     OPTION_TABLE("network", struct network_options, network_rows, "A network.", .shorthand = "network");
+
+static const struct option proxy_protocol_rows[] = {
+    { "from", OPTION_LIST, OPTION_AT(struct proxy_protocol_options, from), .table = &network_table, .required = true,
+      .least = 1,
+      .doc =
+          "The proxies: each of their connections must begin with a header, of version 1 or 2, and is closed where it "
+          "does not. Connections from elsewhere are ordinary ones: a header there is no valid TLS or HTTP." },
+    { "timeout", OPTION_DURATION, OPTION_AT(struct proxy_protocol_options, timeout_ns), .standard = "3s", .least = 1,
+      .doc = "From the connection's start to the end of its header." },
+    { "header", OPTION_SIZE, OPTION_AT(struct proxy_protocol_options, header_bytes), .standard = "4k", .least = 536,
+      .most = 65551,
+      .doc = "The longest header that is taken. Addresses alone have 28 to 232 bytes; what else a proxy tells adds to "
+             "that." },
+};
+static const struct option_table proxy_protocol_table = OPTION_TABLE(
+    "proxy_protocol", struct proxy_protocol_options, proxy_protocol_rows,
+    "The PROXY protocol: listed proxies say, before all else, which client they speak for. That client is then the one "
+    "of the log, of the forwarding fields, of `trusted_proxies` and of limits.",
+    .example = "listeners:\n  web:\n    address: \":443\"\n    certificates: /etc/unlade/certs/*.pem\n"
+               "    proxy_protocol: { from: [10.0.0.0/8, unix] }\n    to: app\n");
 
 static const struct option timeouts_rows[] = {
     { "handshake", OPTION_DURATION, OPTION_AT(struct listener_timeouts, handshake_ns), .standard = "10s", .least = 1,
@@ -180,6 +200,8 @@ static const struct option listener_rows[] = {
     { "trusted_proxies", OPTION_LIST, OPTION_AT(struct listener_options, trusted_proxies), .table = &network_table,
       .doc = "Networks whose X-Forwarded-* and Forwarded fields are believed and appended to. From all others they are "
              "replaced." },
+    { "proxy_protocol", OPTION_OPTIONAL, OPTION_AT(struct listener_options, proxy_protocol),
+      .table = &proxy_protocol_table, .doc = "Take the client's address from the PROXY protocol." },
     { "request_id", OPTION_CHOICE, OPTION_AT(struct listener_options, request_id), .choices = request_id_choices,
       .standard = "make", .doc = "X-Request-Id, which also stands in the access log." },
     { "timeouts", OPTION_SECTION, OPTION_AT(struct listener_options, timeouts), .table = &timeouts_table,

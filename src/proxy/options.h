@@ -18,6 +18,13 @@ struct network_options {
     struct option_network network;
 };
 
+/* The PROXY protocol of clients. */
+struct proxy_protocol_options {
+    struct option_list from;  /* struct network_options */
+    uint64_t timeout_ns;      /* from the connection's start to the header's last byte */
+    uint64_t header_bytes;    /* of one; in version 1 it has 107 at most anyhow */
+};
+
 struct listener_timeouts {
     uint64_t handshake_ns;
     uint64_t request_head_ns; /* from its first byte, or from the end of the handshake, to its end */
@@ -83,6 +90,7 @@ struct listener_options {
     int redirect;                    /* enum listener_redirect */
     struct hsts_options *hsts;
     struct option_list trusted_proxies; /* struct network_options */
+    struct proxy_protocol_options *proxy_protocol; /* NULL: not spoken */
     int request_id;                  /* enum request_id_mode */
     struct listener_timeouts timeouts;
     struct listener_limits limits;

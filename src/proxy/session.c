@@ -37,6 +37,8 @@ void session_enter(struct session *s, const struct session_stage *stage, void *s
 
 static const struct session_stage *stage_after(const struct session *s)
 {
+    if (s->awaits_proxy_header)
+        return &session_proxied;
     if (!s->service)
         return &session_handshake;
     return s->service->to ? &session_relay : &session_h1;
@@ -63,6 +65,7 @@ void session_close(struct session *s, bool reset)
     count_add(&home->counts->connections_open, UINT64_MAX);
     connection_close(s->connection, reset);
     site_unref(s->site);
+    free(s->via);
     free(s);
     home->on_closed(home);
 }
@@ -100,10 +103,11 @@ bool session_use_connection(struct session *s, struct connection *c)
     return true;
 }
 
-static bool is_trusted(const struct listener_options *options, const struct address *peer)
+/* networks: of struct network_options. */
+static bool is_listed(const struct option_list *networks, const struct address *peer)
 {
-    for (size_t i = 0; i < options->trusted_proxies.count; i++)
-        if (network_contains(&OPTION_ITEM(struct network_options, &options->trusted_proxies, i)->network, peer))
+    for (size_t i = 0; i < networks->count; i++)
+        if (network_contains(&OPTION_ITEM(struct network_options, networks, i)->network, peer))
             return true;
     return false;
 }
@@ -119,13 +123,23 @@ static void print_ends(struct session *s, uint16_t local_port)
              v6 ? "]\"" : "");
     if (s->peer.any.sa_family == AF_UNIX)
         snprintf(s->peer_node, sizeof s->peer_node, "unknown");
+    s->local_port_text[0] = '\0';
     if (local_port)
         snprintf(s->local_port_text, sizeof s->local_port_text, "%u", local_port);
+}
+
+void session_set_peer(struct session *s, const struct address *peer, uint16_t local_port)
+{
+    s->peer = *peer;
+    print_ends(s, local_port);
+    s->peer_trusted = is_listed(&s->listener->options->trusted_proxies, peer);
 }
 
 void session_open(struct session_home *home, struct site *site, const struct snapshot_listener *listener, int fd,
                   uint16_t local_port, const struct address *peer)
 {
+    const struct proxy_protocol_options *proxies = listener->options->proxy_protocol;
+    bool proxied = proxies && is_listed(&proxies->from, peer);
     struct session *s = calloc(1, sizeof *s);
     struct connection *c;
 
@@ -133,7 +147,8 @@ void session_open(struct session_home *home, struct site *site, const struct sna
         close(fd);
         return;
     }
-    c = listener->tls ? connection_new_tls_server(home->net, fd, &session_tls_hooks) : connection_new(home->net, fd);
+    c = listener->tls && !proxied ? connection_new_tls_server(home->net, fd, &session_tls_hooks)
+                                  : connection_new(home->net, fd);
     if (!c) {
         free(s);
         return;
@@ -143,10 +158,9 @@ void session_open(struct session_home *home, struct site *site, const struct sna
                            .listener = listener,
                            .host = &listener->fallback,
                            .service = listener->tls ? NULL : &listener->fallback.service,
-                           .peer = *peer,
+                           .awaits_proxy_header = proxied,
                            .accepted_ns = loop_now(home->net->loop) };
-    print_ends(s, local_port);
-    s->peer_trusted = is_trusted(listener->options, peer);
+    session_set_peer(s, peer, local_port);
     timer_init(&s->timer, on_timer);
     list_append(&home->sessions, &s->link);
     home->session_count++;

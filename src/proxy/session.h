@@ -1,8 +1,8 @@
 /* session.h: a client's connection from accept to close, and what every exchange on it needs to know of it.
  *
- *     accept --> [TLS handshake] --> HTTP/1 --> linger --> close
- *                    |               relay --'
- *                    '--(pass-through)-->'
+ *     accept --> [PROXY protocol header] --> [TLS handshake] --> HTTP/1 --> linger --> close
+ *                                                |               relay --'
+ *                                                '--(pass-through)-->'
  *
  * Each step is a stage (struct session_stage) that has the connection to itself: its events and the session's one timer
  * come to the present stage alone. A stage hands on with session_next(), or ends the session with session_finish() (in
@@ -44,6 +44,8 @@ struct session_stage {
     void (*leave)(struct session *s);    /* frees s->state, and all that hangs on it, at once; NULL: nothing to do */
 };
 
+struct session_via; /* proxy/proxied.h */
+
 struct session {
     struct list link;
     struct session_home *home;
@@ -55,18 +57,20 @@ struct session {
     const struct session_stage *stage;
     void *state;                      /* the stage's own */
     struct timer timer;               /* the stage's limit */
-    struct address peer;
+    struct address peer;              /* the client: where the connection comes from, or whom a PROXY header announced */
+    struct session_via *via;          /* what a PROXY header said; NULL: there was none, or it spoke for the sender itself */
     char peer_text[ADDRESS_TEXT];     /* without the port */
     char peer_node[ADDRESS_TEXT];     /* the same as RFC 7239 writes it: "[...]" in quotes, or unknown */
     bool peer_trusted;                /* a listed proxy: its forwarding fields are believed */
     bool secure;                      /* TLS, and the handshake is complete */
     bool handshake_logged;            /* the handshake's figures stand in the log of the first request alone */
+    bool awaits_proxy_header;         /* before all else: the peer is a listed proxy */
     bool has_sni;
     bool unread;                      /* what comes while lingering is no surprise: do not close before it has come */
     struct hostname sni;
     struct tls_facts facts;
     uint64_t accepted_ns, established_ns;
-    char local_port_text[6];          /* "443"; empty for Unix sockets */
+    char local_port_text[6];          /* "443"; empty for Unix sockets; as announced where a PROXY header announced it */
 };
 
 /* Takes fd over. Opens a session on a connection that was just accepted; closes it where that fails. */
@@ -94,7 +98,12 @@ void session_limit(struct session *s, uint64_t ns);
  * any more, and the session has ended. Returns whether it goes on. */
 bool session_use_connection(struct session *s, struct connection *c);
 
+/* The client is another one than the connection's peer: its texts, and whether it is a trusted proxy itself. local_port:
+ * that it turned to; 0: none. */
+void session_set_peer(struct session *s, const struct address *peer, uint16_t local_port);
+
 /* The stages; each in the file of its name. */
+extern const struct session_stage session_proxied;   /* the PROXY protocol header */
 extern const struct session_stage session_handshake; /* TLS, server side */
 extern const struct session_stage session_h1;        /* HTTP/1: exchanges, one after the other */
 extern const struct session_stage session_linger;

@@ -2,13 +2,13 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "proxy/session.h"
+#include "proxy/proxied.h"
 
 static void log_failed(struct session *s, int error)
 {
     const struct tls_session *tls = connection_tls(s->connection);
     struct tls_failure failure = { .alert_sent = connection_alert(s->connection) >= 0 };
-    char alert[64] = "";
+    char alert[64] = "", client[SESSION_CLIENT_TEXT];
 
     count_add(&s->home->counts->handshakes_failed, 1);
     if (tls)
@@ -18,7 +18,7 @@ static void log_failed(struct session *s, int error)
     if (failure.alert_sent || failure.alert_received)
         snprintf(alert, sizeof alert, ", alert %s %s (%u)", failure.alert_sent ? "sent" : "received",
                  alert_name(failure.alert), failure.alert);
-    log_info("TLS handshake failed: client %s, listener %.*s, sni %s: %s%s%s%s", s->peer_text,
+    log_info("TLS handshake failed: client %s, listener %.*s, sni %s: %s%s%s%s", session_print_client(s, client),
              BYTES_PRINT(s->listener->name), s->has_sni ? s->sni.text : "-", error_text(error),
              failure.reason[0] ? ": " : "", failure.reason, alert);
 }

@@ -1,7 +1,10 @@
 /* facts.c: what was negotiated, in the words of IANA's registries. */
 #include "tls/openssl.h"
 
+#include <string.h>
 #include <strings.h>
+
+#include <openssl/err.h>
 
 /* OpenSSL's names of groups differ between releases; these do not. */
 static const char *group_name(SSL *ssl)
@@ -43,5 +46,29 @@ void tls_session_facts(const struct tls_session *s, struct tls_facts *ret_facts)
         .resumed = SSL_session_reused(s->ssl) == 1,
         .alpn = bytes_of(alpn, alpn_bytes),
         .has_client_certificate = SSL_get0_peer_certificate(s->ssl) != NULL,
+        .client_verified = SSL_get0_peer_certificate(s->ssl) != NULL && SSL_get_verify_result(s->ssl) == X509_V_OK,
+        .cipher = cipher ? SSL_CIPHER_get_name(cipher) : "",
     };
+}
+
+struct bytes tls_session_client_name(const struct tls_session *s, char name[256])
+{
+    X509 *certificate = SSL_get0_peer_certificate(s->ssl);
+    const X509_NAME *subject = certificate ? X509_get_subject_name(certificate) : NULL;
+    int at = subject ? X509_NAME_get_index_by_NID(subject, NID_commonName, -1) : -1, size;
+    unsigned char *text = NULL;
+    bool fits;
+
+    if (at < 0)
+        return BYTES_NONE;
+    size = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+    if (size < 0) {
+        ERR_clear_error();
+        return BYTES_NONE;
+    }
+    fits = size < 256 && !memchr(text, 0, (size_t)size);
+    if (fits)
+        memcpy(name, text, (size_t)size);
+    OPENSSL_free(text);
+    return fits ? bytes_of(name, (size_t)size) : BYTES_NONE;
 }

@@ -86,8 +86,13 @@ struct tls_facts {
     bool resumed;
     struct bytes alpn;          /* negotiated, or empty */
     bool has_client_certificate;
+    bool client_verified;       /* and it was found good */
+    const char *cipher;         /* the suite in the library's words, "ECDHE-RSA-AES128-GCM-SHA256": what PROXY headers tell */
 };
 void tls_session_facts(const struct tls_session *s, struct tls_facts *ret_facts);
+/* The common name of the client's certificate, in UTF-8, written to name. Empty: no certificate, or none in it, or one that does not
+ * fit or has a zero byte in it, which would be read as another. */
+struct bytes tls_session_client_name(const struct tls_session *s, char name[256]);
 
 /* Why a call failed, for one line in the log. */
 struct tls_failure {

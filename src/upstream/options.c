@@ -31,6 +31,15 @@ static const struct option pool_rows[] = {
 static const struct option_table pool_table = OPTION_TABLE(
     "pool", struct pool_options, pool_rows, "Connections that are kept open to servers for the next request.");
 
+static const struct option_choice send_proxy_choices[] = {
+    { "off", SEND_PROXY_OFF, "No header." },
+    { "v1", SEND_PROXY_V1, "A line of text: the client's address and the one that it turned to." },
+    { "v2", SEND_PROXY_V2,
+      "Binary: also ALPN, the server name that the client asked for, an identifier, its TLS version, cipher and "
+      "certificate, a checksum." },
+    { 0 },
+};
+
 static const struct option upstream_rows[] = {
     { "servers", OPTION_LIST, OPTION_AT(struct upstream_options, servers), .table = &server_table, .required = true,
       .least = 1, .doc = "The servers, used in turn." },
@@ -40,6 +49,11 @@ static const struct option upstream_rows[] = {
       .doc = "Connections kept for the next request." },
     { "tls", OPTION_OPTIONAL, OPTION_AT(struct upstream_options, tls), .table = &tls_client_options,
       .doc = "TLS to the servers, who must prove who they are. Without it they are spoken to in clear." },
+    { "send_proxy", OPTION_CHOICE, OPTION_AT(struct upstream_options, send_proxy), .choices = send_proxy_choices,
+      .standard = "off",
+      .doc =
+          "Begin each connection with a header of the PROXY protocol, before TLS where there is TLS: the server must "
+          "expect it. Such a connection serves one client alone." },
 };
 
 const struct option_table upstream_options = OPTION_TABLE(

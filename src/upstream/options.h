@@ -20,12 +20,15 @@ struct pool_options {
     uint64_t idle_time_ns;
 };
 
+enum send_proxy { SEND_PROXY_OFF = 0, SEND_PROXY_V1 = 1, SEND_PROXY_V2 = 2 }; /* the values are the versions */
+
 struct upstream_options {
     const char *name;
     struct option_list servers; /* struct server_options */
     struct upstream_timeouts timeouts;
     struct pool_options pool;
     struct tls_client_options *tls; /* NULL: in clear */
+    int send_proxy;             /* enum send_proxy */
 };
 
 extern const struct option_table upstream_options;

@@ -143,12 +143,16 @@ static void a_wide_ipv6_network_does_not_speak_of_ipv4(void **state)
     assert_false(contains("::/0", "::ffff:192.0.2.1"));
 }
 
-static void unix_sockets_lie_in_no_network(void **state)
+static void unix_sockets_lie_in_a_network_of_their_own_alone(void **state)
 {
     struct option_network n;
     struct address f = path("/a");
 
     assert_int_equal(network_parse("0.0.0.0/0", &n), 0);
+    assert_false(network_contains(&n, &f));
+    assert_int_equal(network_parse("unix", &n), 0);
+    assert_true(network_contains(&n, &f));
+    assert_int_equal(address_from_ip("::1", 0, &f), 0);
     assert_false(network_contains(&n, &f));
 }
 
@@ -185,7 +189,7 @@ int main(void)
         cmocka_unit_test(equal_means_same_address_and_port),
         cmocka_unit_test(networks_contain_what_their_prefix_says),
         cmocka_unit_test(a_wide_ipv6_network_does_not_speak_of_ipv4),
-        cmocka_unit_test(unix_sockets_lie_in_no_network),
+        cmocka_unit_test(unix_sockets_lie_in_a_network_of_their_own_alone),
         cmocka_unit_test(malformed_networks_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,7 +102,7 @@ static void wrong_endpoints_get_the_likely_right_one(void **state)
 
 static void networks_print_as_they_are_read(void **state)
 {
-    static const char *const texts[] = { "10.0.0.0/8", "192.0.2.7", "0.0.0.0/0", "::1", "::/0", "2001:db8::/33" };
+    static const char *const texts[] = { "10.0.0.0/8", "192.0.2.7", "0.0.0.0/0", "::1", "::/0", "2001:db8::/33", "unix" };
 
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         struct option_network n;
