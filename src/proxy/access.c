@@ -61,6 +61,7 @@ void access_log_relay(struct session *s, const struct relay_record *relay)
         .started_unix_us = accepted_unix_us(s, now),
         .client = &s->peer,
         .listener = s->listener->name,
+        .request_id = relay->id,
         .protocol = protocol_of(s),
         .error = relay->error ? error_token(relay->error) : NULL,
         .request_body_bytes = relay->up_bytes,

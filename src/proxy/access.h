@@ -11,6 +11,7 @@ struct relay_record {
     unsigned attempts;
     uint64_t up_bytes, down_bytes;  /* from the client, and to it */
     uint64_t connect_began_ns, connected_ns;
+    struct bytes id;                /* by which the server knows the connection; empty: it was told none */
     int error;
 };
 

@@ -100,9 +100,8 @@ static struct bytes write_preface(const struct exchange *x, uint8_t out[PROXY_WR
     const struct session *s = x->session;
     const struct proxy_words words = { .alpn = s->facts.alpn.size ? BYTES_LITERAL("http/1.1") : BYTES_NONE,
                                        .unique_id = x->request_id };
-    int version = x->upstream->options->send_proxy;
 
-    return version ? bytes_of(out, session_write_proxy_header(s, version, &words, out)) : BYTES_NONE;
+    return session_preface(s, x->upstream->options, &words, out);
 }
 
 /* Takes or makes a connection to one backend. Returns 0 or the error of connecting. */

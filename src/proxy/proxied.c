@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "tls/random.h"
+
 /* What a proxy before us said, where it said anything. */
 static struct proxy_header told_to_us(const struct session *s)
 {
@@ -33,12 +35,10 @@ static void tell_own_tls(const struct session *s, char name[256], struct proxy_h
     };
     if (s->facts.has_client_certificate)
         h->tls.common_name = tls_session_client_name(connection_tls(s->connection), name);
-    h->authority = s->has_sni ? bytes_of(s->sni.text, s->sni.size) : BYTES_NONE;
 }
 
 static void pass_on_tls(const struct proxy_header *told, struct proxy_header *h)
 {
-    h->authority = bounded(told->authority);
     h->tls = told->tls;
     h->tls.version = bounded(told->tls.version);
     h->tls.cipher = bounded(told->tls.cipher);
@@ -46,24 +46,52 @@ static void pass_on_tls(const struct proxy_header *told, struct proxy_header *h)
     h->tls.signature_algorithm = h->tls.key_algorithm = BYTES_NONE;
 }
 
-size_t session_write_proxy_header(const struct session *s, int version, const struct proxy_words *words, uint8_t *out)
+/* What only version 2 has words for. */
+static void tell_more(const struct session *s, const struct proxy_words *words, const struct proxy_header *told,
+                      char name[256], struct proxy_header *h)
 {
-    struct proxy_header told = told_to_us(s);
-    struct proxy_header h = {
-        .version = (uint8_t)version, .source = s->peer, .destination = told.destination, .has_checksum = true
-    };
+    h->has_checksum = true;
+    h->alpn = bounded(words->alpn);
+    h->unique_id = told->unique_id.size ? told->unique_id : words->unique_id;
+    if (h->unique_id.size > PROXY_UNIQUE_ID_MOST)
+        h->unique_id = BYTES_NONE;
+    h->authority = s->has_sni ? bytes_of(s->sni.text, s->sni.size) : bounded(told->authority);
+    if (s->secure)
+        tell_own_tls(s, name, h);
+    else if (s->via)
+        pass_on_tls(told, h);
+}
+
+struct bytes session_preface(const struct session *s, const struct upstream_options *o, const struct proxy_words *words,
+                             uint8_t out[PROXY_WRITTEN_MOST])
+{
+    struct proxy_header told, h;
     char name[256];
     int size;
 
+    if (o->send_proxy == SEND_PROXY_OFF)
+        return BYTES_NONE;
+    told = told_to_us(s);
+    h = (struct proxy_header){
+        .version = o->send_proxy == SEND_PROXY_V1 ? 1 : 2,
+        .source = s->peer,
+        .destination = told.destination,
+    };
     if (told.source.size == 0)
         connection_local_address(s->connection, &h.destination);
-    h.alpn = bounded(words->alpn);
-    h.unique_id = told.unique_id.size ? told.unique_id : bytes_part(words->unique_id, 0, PROXY_UNIQUE_ID_MOST);
-    if (s->secure)
-        tell_own_tls(s, name, &h);
-    else if (s->via)
-        pass_on_tls(&told, &h);
+    if (o->send_proxy == SEND_PROXY_V2)
+        tell_more(s, words, &told, name, &h);
     size = proxy_header_write(&h, out, PROXY_WRITTEN_MOST);
     CHECK(size > 0);
-    return (size_t)size;
+    return bytes_of(out, (size_t)size);
+}
+
+void proxy_make_id(char id[PROXY_ID_TEXT])
+{
+    uint8_t random[(PROXY_ID_TEXT - 1) / 2];
+
+    id[0] = '\0';
+    if (random_bytes(random, sizeof random) == 0)
+        for (size_t i = 0; i < sizeof random; i++)
+            snprintf(id + 2 * i, 3, "%02x", random[i]);
 }

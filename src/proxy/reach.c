@@ -11,6 +11,9 @@ static int try_next(struct reach *r, int before)
 {
     const struct site *site = r->session->site;
     struct backend **backends = site->upstreams[r->upstream - site->snapshot->upstreams].backends;
+    const struct proxy_words words = { .alpn = r->session->facts.alpn, .unique_id = bytes_of_text(r->id) };
+    uint8_t out[PROXY_WRITTEN_MOST];
+    struct bytes preface = session_preface(r->session, r->upstream->options, &words, out);
     int error = before;
 
     while (r->attempts < REACH_SERVERS_MOST) {
@@ -23,7 +26,7 @@ static int try_next(struct reach *r, int before)
         if (number < TRIED_MOST)
             r->tried |= 1ull << number;
         r->began_ns = loop_now(loop_of(r));
-        error = dial_start(&r->dial, backends[number], &r->upstream->plans[number], BYTES_NONE, r->owner, r->on_event);
+        error = dial_start(&r->dial, backends[number], &r->upstream->plans[number], preface, r->owner, r->on_event);
         if (error != -E_CONNECT)
             return error;
     }
@@ -42,6 +45,8 @@ int reach_start(struct reach *r, struct session *s, const struct snapshot_upstre
 {
     *r =
         (struct reach){ .session = s, .upstream = upstream, .owner = owner, .on_event = on_event, .server_number = -1 };
+    if (upstream->options->send_proxy == SEND_PROXY_V2)
+        proxy_make_id(r->id);
     return try_next(r, -E_NO_SERVER);
 }
 

@@ -11,7 +11,7 @@
 #ifndef PROXY_REACH_H
 #define PROXY_REACH_H
 
-#include "proxy/session.h"
+#include "proxy/proxied.h"
 #include "upstream/dial.h"
 
 enum { REACH_SERVERS_MOST = 3 };
@@ -27,6 +27,7 @@ struct reach {
     uint64_t tried;             /* bit per server */
     bool stands;
     uint64_t began_ns, connected_ns; /* of the server that is tried last */
+    char id[PROXY_ID_TEXT];     /* by which the server knows the connection from its PROXY header; empty: it gets none */
 };
 
 /* Turns to the first server. Returns 0 (ask reach_advance), or why none can be tried: -E_CONNECT, -E_NO_SERVER, -E_LIMIT,

@@ -136,6 +136,7 @@ static void log_relay(struct relay *r)
         .down_bytes = r->down.bytes,
         .connect_began_ns = server->began_ns,
         .connected_ns = server->connected_ns,
+        .id = bytes_of_text(server->id),
         .error = r->error,
     };
 

@@ -37,6 +37,8 @@ static const struct option_choice send_proxy_choices[] = {
     { "v2", SEND_PROXY_V2,
       "Binary: also ALPN, the server name that the client asked for, an identifier, its TLS version, cipher and "
       "certificate, a checksum." },
+    { "v2_addresses", SEND_PROXY_V2_ADDRESSES,
+      "Binary, with no more than v1 tells: for servers that have no room for more (nginx before 1.23.3 under TLS)." },
     { 0 },
 };
 

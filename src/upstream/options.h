@@ -20,7 +20,7 @@ struct pool_options {
     uint64_t idle_time_ns;
 };
 
-enum send_proxy { SEND_PROXY_OFF = 0, SEND_PROXY_V1 = 1, SEND_PROXY_V2 = 2 }; /* the values are the versions */
+enum send_proxy { SEND_PROXY_OFF, SEND_PROXY_V1, SEND_PROXY_V2, SEND_PROXY_V2_ADDRESSES };
 
 struct upstream_options {
     const char *name;
