@@ -64,6 +64,8 @@ def put_files_in_place(config, directory, pki):
             return leaf.both_file
         if key in made and isinstance(node, str):
             return made[key]
+        if key in ("servers", "address") and isinstance(node, str):  # no name of an example is looked up
+            return re.sub(r"^[a-z][\w.-]*\.[a-z]+(?=:\d+$)", "localhost", node)
         if isinstance(node, str) and node.startswith("/var/"):
             return os.path.join(directory, os.path.basename(node))
         return node
