@@ -81,9 +81,7 @@ static int framing_byte(struct h1_body *b, uint8_t c)
     return 0;
 }
 
-/* Fields that decide before the content how a message is read, routed, authenticated or stored have no business behind
- * it (RFC 9110 6.5.1); a receiver that merges trailers into its header would be told something new. */
-static bool is_dropped_from_trailers(const struct field *field)
+bool h1_is_dropped_from_trailers(const struct field *field)
 {
     /* clang-format off */
     static const struct bytes names[] = {
@@ -117,7 +115,7 @@ static int take_trailer(struct h1_body *b, struct bytes line)
     b->count++;
     if (h1_field_line(line, &field) < 0 || field_is_framing(field.like))
         return -E_SYNTAX;
-    if (!b->trailers_to || is_dropped_from_trailers(&field))
+    if (!b->trailers_to || h1_is_dropped_from_trailers(&field))
         return 0;
     copy = arena_copy(b->trailers_to->arena, line);
     if (!copy.at)

@@ -52,6 +52,15 @@ int h1_field_line(struct bytes line, struct field *ret_field) MUST_USE;
 /* "HTTP/1.1": 0, -E_SYNTAX when it is none, -E_VERSION when it is not one of ours. 1.2 and up count as 1.1. */
 int h1_version(struct bytes text, enum http_version *ret_version) MUST_USE;
 
+/* Path and query of a target. Percent signs in a path must introduce two hexadecimal digits (RFC 3986 2.1). In a query a
+ * lone one passes: browsers send what users type there, and nothing on the way decides by it. Returns 0 or -E_SYNTAX. */
+int h1_check_path(struct bytes path) MUST_USE;
+/* Sets m->expect_continue from its fields. Returns 0 or -E_EXPECTATION. */
+int h1_settle_expect(struct message *m) MUST_USE;
+/* Fields that decide before the content how a message is read, routed, authenticated or stored have no business behind
+ * it (RFC 9110 6.5.1); a receiver that merges trailers into its header would be told something new. */
+bool h1_is_dropped_from_trailers(const struct field *field);
+
 enum { H1_NAMED_MOST = 16 }; /* unknown options of Connection */
 
 /* What a head's fields say about its connection and its content. */

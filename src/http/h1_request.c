@@ -3,9 +3,7 @@
 
 #include "base/hostname.h"
 
-/* Percent signs in a path must introduce two hexadecimal digits (RFC 3986 2.1). In a query a lone one passes: browsers
- * send what users type there, and nothing on the way decides by it. Returns 0 or -E_SYNTAX. */
-static int check_path_and_query(struct bytes path)
+int h1_check_path(struct bytes path)
 {
     const uint8_t *at = path.at, *end = path.at + path.size;
 
@@ -60,7 +58,7 @@ static int absolute_form(struct bytes target, struct message *m)
         memcpy(path + 1, rest.at, rest.size);
         m->path = bytes_of(path, rest.size + 1);
     }
-    return check_path_and_query(m->path);
+    return h1_check_path(m->path);
 }
 
 /* The four forms of RFC 9112 3.2, each only where it belongs. Sets path, scheme and authority. */
@@ -74,7 +72,7 @@ static int parse_target(struct bytes target, struct message *m)
         return 0;
     }
     if (target.at[0] == '/')
-        return check_path_and_query(target);
+        return h1_check_path(target);
     if (target.size == 1 && target.at[0] == '*')
         return m->method == METHOD_OPTIONS ? 0 : -E_SYNTAX;
     return absolute_form(target, m);
@@ -118,7 +116,7 @@ static int settle_authority(const struct h1_framing *f, struct message *m)
     return 0;
 }
 
-static int settle_expect(struct message *m)
+int h1_settle_expect(struct message *m)
 {
     bool content = m->body == BODY_STREAMED || m->length > 0;
 
@@ -180,6 +178,6 @@ int h1_parse_request(struct bytes head, const struct h1_limits *limits, struct m
     if (result == 0)
         result = settle_content(&f, m);
     if (result == 0)
-        result = settle_expect(m);
+        result = h1_settle_expect(m);
     return result < 0 ? result : h1_upgrade(&f, m);
 }

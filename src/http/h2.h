@@ -8,6 +8,9 @@
  * has room again. Frames are written as soon as they are made, into the connection's own staging: nothing is queued
  * here but what nghttp2 keeps for want of room, and the owner flushes once a turn (owner->dirty).
  *
+ * Extended CONNECT (RFC 8441): a message with METHOD_CONNECT and `upgrade`, the token of :protocol, both ways; its body
+ * is BODY_NONE, and content that comes or is sent behind it (behind a 2xx) is the tunnel's; end() is half a close.
+ *
  * A stream is a struct h2_stream inside a struct of its user's. Its struct stream has the operations of http/stream.h:
  * an exchange may use it as it is. It is pulled from: what a stream does not take stays in small storage here, within
  * the window that was granted, and costs its neighbours nothing, because the connection's window is given back at once.
@@ -30,7 +33,6 @@
 #ifndef HTTP_H2_H
 #define HTTP_H2_H
 
-#include "base/buffer.h"
 #include "base/list.h"
 #include "http/h1.h"
 #include "http/stream.h"
@@ -49,7 +51,6 @@ struct h2_stream;
 
 struct h2_options {
     enum h2_role role;
-    struct buffer_pool *pool;  /* for content that waits */
     struct h1_limits limits;   /* of heads that are received; the sizes are those that HTTP/1 would have */
     uint32_t streams_most;     /* server: that a client may have open (100) */
     bool connect_protocol;     /* server: extended CONNECT is served (RFC 8441) */
@@ -64,6 +65,8 @@ struct h2_owner {
     /* Something was written, or waits to be: the owner calls h2_flush() and flushes the connection, once, before the
      * loop's turn ends. Called often. */
     void (*dirty)(void *user);
+    /* Bytes that have left for the peer so far, of all streams: for rates. */
+    uint64_t (*wire_out)(void *user);
     /* Server: a request's head begins. Returns a stream prepared with h2_stream_init(), or NULL to refuse it
      * (REFUSED_STREAM). Its on_event follows when the head is complete or cannot be. */
     struct h2_stream *(*accept)(void *user);
@@ -91,18 +94,17 @@ struct h2_stream {
 
     /* Private. */
     enum http_method method;   /* of the request */
-    bool head_malformed, head_only, tunnel, expects_content, head_sent, has_length_in, chunk_shown;
-    bool ready_listed, has_waited, end_due, submitted, final_seen, in_trailers, crumbs;
-    int head_error;
+    bool live;                 /* nghttp2 has a stream of that id */
+    bool head_sent, end_due, keeps_end, final_seen, trailers_seen, in_event;
+    const struct fields *trailers_out;
     struct list link;          /* of the machine's streams */
     struct list ready_link;    /* of those with news */
     struct list wait_link;     /* of those that wait for room */
     struct h2_head *heads, **heads_end; /* received and not yet looked at */
-    struct h2_parse *parse;    /* of the head that is being received */
     struct message *trailers;  /* received */
     struct bytes chunk;        /* content that just came and is not stored */
     struct list stored;        /* pieces of content that nobody took yet */
-    uint64_t in_left, out_left;/* of lengths that were announced; UINT64_MAX: any */
+    uint64_t in_left, out_left; /* of lengths that were announced; UINT64_MAX: any */
     uint32_t window, stored_bytes; /* granted receive window; bytes in `stored` */
     size_t allowance;          /* that may be sent in this turn */
     struct bytes out;          /* what send() is framing just now */
@@ -132,12 +134,12 @@ void h2_stream_init(struct h2_stream *s, struct arena *arena, void (*on_event)(s
  * Where only the peer's direction is open and ours has ended well, NO_ERROR is the code to give (RFC 9113 8.1).
  * Accepts one that is not open. */
 void h2_stream_close(struct h2_stream *s, enum h2_code code);
-/* Bytes of content that send() would take now. */
-size_t h2_stream_room(struct h2_stream *s);
 /* Calls on_event at the end of the present (or the next) h2_receive(), h2_wake() or h2_flush(). */
 void h2_stream_poke(struct h2_stream *s);
 
 uint32_t h2_stream_count(const struct h2 *h);    /* that are open for us, closed ones that their users still hold not counted */
+/* Whether streams wait for the connection's room or window. */
+bool h2_has_waiting(const struct h2 *h);
 /* Bytes of storage held for contents that nobody took yet. */
 size_t h2_stored_bytes(const struct h2 *h);
 

@@ -21,6 +21,13 @@ enum stream_look { STREAM_DATA = 1, STREAM_END = 2 };
 
 struct stream;
 
+/* What has moved between the peer and us so far, for rates. */
+struct stream_progress {
+    uint64_t own;    /* bytes of this stream */
+    uint64_t shared; /* bytes that left for the peer on the connection that it shares with others */
+    bool alone;      /* what holds it up is its own affair: `shared` does not excuse it */
+};
+
 struct stream_ops {
     /* Receives the head of a response into m (prepared by message_init). Returns 0, -E_AGAIN or an error. */
     int (*look_head)(struct stream *s, struct message *m);
@@ -29,6 +36,11 @@ struct stream_ops {
     void (*took)(struct stream *s, size_t n);
     /* Trailer fields, after STREAM_END; may be empty. */
     const struct fields *(*trailers)(struct stream *s);
+
+    /* A client's stream: bytes of content that send() would take now, so that no more is read from a server. NULL: any. */
+    size_t (*room)(struct stream *s);
+    /* A client's stream. NULL: it has its connection to itself. */
+    void (*progress)(const struct stream *s, struct stream_progress *ret);
 
     /* Each takes all (0) or nothing (-E_AGAIN: wait for the stream to become writable), or fails. A head with body
      * BODY_NONE is a whole message but for a request's or response's end(). */

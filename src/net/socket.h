@@ -14,6 +14,9 @@ int socket_connect(const struct address *to) MUST_USE;
 int socket_connected(int fd) MUST_USE;
 /* Whether an idle connection is still good: nothing to read and not ended. One system call. */
 bool socket_is_quiet(int fd);
+/* The kernel takes no more than so many bytes that it has not sent yet (TCP_NOTSENT_LOWAT): what is written later can
+ * still go before what would have been written now. */
+void socket_limit_unsent(int fd, unsigned bytes);
 /* Bytes that were written and that the peer's kernel has not confirmed yet; 0 also where that is unknown. */
 size_t socket_unsent(int fd);
 

@@ -298,14 +298,25 @@ static int64_t unix_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+static void take_times(struct exchange *x, uint64_t began_ns)
+{
+    x->began_ns = began_ns;
+    x->head_ns = loop_now(exchange_loop(x));
+    x->started_unix_us = unix_us();
+    x->client_version = x->request.version ? x->request.version : HTTP_1_1;
+}
+
+void exchange_refuse(struct exchange *x, int error, uint64_t began_ns)
+{
+    take_times(x, began_ns);
+    exchange_abort(x, error);
+}
+
 void exchange_begin(struct exchange *x, int error, uint64_t began_ns)
 {
     struct message *m = &x->request;
 
-    x->began_ns = began_ns;
-    x->head_ns = loop_now(exchange_loop(x));
-    x->started_unix_us = unix_us();
-    x->client_version = m->version ? m->version : HTTP_1_1;
+    take_times(x, began_ns);
     x->must_close = error || !m->persistent || x->session->home->draining;
     x->client_ended = error == 0 && m->body == BODY_NONE;
     x->client_expects = m->expect_continue;

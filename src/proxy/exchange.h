@@ -45,7 +45,7 @@ struct exchange {
     unsigned attempts;
     struct timer server_timer;     /* of what the server has to do next */
     struct timer client_timer;     /* of the window over which the client's rate is measured */
-    uint64_t window_bytes;         /* the connection's count when the window began */
+    struct stream_progress window_start; /* when that window began */
     struct deferred again;         /* goes on after others had their turn */
 
     bool request_head_sent;
@@ -89,6 +89,9 @@ struct exchange *exchange_new(struct session *s, struct stream *client, const st
 void exchange_begin(struct exchange *x, int error, uint64_t began_ns);
 /* Something may be possible. May finish the exchange. */
 void exchange_run(struct exchange *x);
+/* The client's request is beyond an answer, or it took it back before it was whole: as exchange_abort, where
+ * exchange_begin was not called. */
+void exchange_refuse(struct exchange *x, int error, uint64_t began_ns);
 /* The client's side is beyond use: ends without done(). */
 void exchange_abort(struct exchange *x, int error);
 /* The client was too slow, or its message is wrong: answers if that is still possible, and ends. */

@@ -40,10 +40,14 @@ static void arm_server_timer(struct exchange *x)
 }
 
 /* What moved between the client and us: who uploads may be waited for in one turn and block us in the next. */
-static uint64_t window_count(const struct exchange *x)
+static struct stream_progress progress(const struct exchange *x)
 {
     const struct connection *c = x->session->connection;
-    return c->wire_in + c->wire_out;
+    struct stream_progress p = { .own = c->wire_in + c->wire_out };
+
+    if (x->client->ops->progress)
+        x->client->ops->progress(x->client, &p);
+    return p;
 }
 
 /* The window is a time in which the client alone held things up: it ends when that does. */
@@ -58,7 +62,7 @@ static void arm_client_timer(struct exchange *x)
     }
     if (!limits->body_rate || timer_is_set(&x->client_timer))
         return;
-    x->window_bytes = window_count(x);
+    x->window_start = progress(x);
     loop_timer_set(loop, &x->client_timer, loop_now(loop) + limits->window_ns);
 }
 
@@ -67,8 +71,10 @@ void exchange_on_client_timer(struct timer *t)
     struct exchange *x = CONTAINER_OF(t, struct exchange, client_timer);
     const struct listener_timeouts *limits = &x->session->listener->options->timeouts;
     double needed = (double)limits->body_rate * ((double)limits->window_ns / 1e9);
+    struct stream_progress now = progress(x);
 
-    if ((double)(window_count(x) - x->window_bytes) >= needed) {
+    if ((double)(now.own - x->window_start.own) >= needed ||
+        (x->client_blocks && !now.alone && (double)(now.shared - x->window_start.shared) >= needed)) {
         arm_client_timer(x);
         return;
     }

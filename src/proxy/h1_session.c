@@ -68,7 +68,13 @@ static int flush(struct stream *s)
     return h1_wire_flush(&of_stream(s)->wire);
 }
 
-static const struct stream_ops stream_ops = { NULL, look, took, trailers, send_head, send_content, end, flush };
+static const struct stream_ops stream_ops = { .look = look,
+                                              .took = took,
+                                              .trailers = trailers,
+                                              .send_head = send_head,
+                                              .send = send_content,
+                                              .end = end,
+                                              .flush = flush };
 
 static void enter(struct h1_session *h, enum phase phase, uint64_t limit_ns)
 {

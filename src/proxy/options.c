@@ -63,6 +63,8 @@ static const struct option limits_rows[] = {
       .most = 49152, .doc = "Bytes of the whole request head; a larger one gets 431." },
     { "fields", OPTION_NUMBER, OPTION_AT(struct listener_limits, fields), .standard = "100", .least = 1, .most = 1000,
       .doc = "Header fields of a request; more get 431." },
+    { "streams", OPTION_NUMBER, OPTION_AT(struct listener_limits, streams), .standard = "100", .least = 1, .most = 1000,
+      .doc = "Requests that an HTTP/2 client may have open at once on a connection." },
     { "body", OPTION_SIZE, OPTION_AT(struct listener_limits, body_bytes), .standard = "off", .zero = "off",
       .doc = "Bytes of a request body; a larger one gets 413." },
 };
@@ -182,7 +184,7 @@ static const struct option listener_rows[] = {
     { "protocol", OPTION_CHOICE, OPTION_AT(struct listener_options, protocol), .choices = protocol_choices,
       .standard = "http", .doc = "What clients get whose host in `hosts` says nothing else." },
     { "alpn", OPTION_LIST, OPTION_AT(struct listener_options, alpn), .table = &alpn_name_table,
-      .standard = "[http/1.1]",
+      .standard = "[h2, http/1.1]",
       .doc = "Protocols that are negotiated, best first. The default is for HTTP: a listener of another protocol "
              "negotiates what is written here, or nothing." },
     { "by_alpn", OPTION_MAP, OPTION_AT(struct listener_options, by_alpn), .table = &by_alpn_table,

@@ -39,6 +39,7 @@ struct listener_limits {
     uint64_t head_bytes;
     uint64_t fields;
     uint64_t body_bytes;      /* 0: no limit */
+    uint64_t streams;         /* HTTP/2: open at once */
 };
 
 struct hsts_options {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "proxy/h2_session.h"
 #include "proxy/relay.h"
 
 static void on_event(struct connection *c)
@@ -41,7 +42,9 @@ static const struct session_stage *stage_after(const struct session *s)
         return &session_proxied;
     if (!s->service)
         return &session_handshake;
-    return s->service->to ? &session_relay : &session_h1;
+    if (s->service->to)
+        return &session_relay;
+    return s->secure && bytes_equal_text(s->facts.alpn, "h2") ? &session_h2 : &session_h1;
 }
 
 void session_next(struct session *s)

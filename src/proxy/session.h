@@ -1,7 +1,7 @@
 /* session.h: a client's connection from accept to close, and what every exchange on it needs to know of it.
  *
- *     accept --> [PROXY protocol header] --> [TLS handshake] --> HTTP/1 --> linger --> close
- *                                                |               relay --'
+ *     accept --> [PROXY protocol header] --> [TLS handshake] --> HTTP/1 or HTTP/2 --> linger --> close
+ *                                                |               relay -----------'
  *                                                '--(pass-through)-->'
  *
  * Each step is a stage (struct session_stage) that has the connection to itself: its events and the session's one timer

@@ -2,7 +2,7 @@
 #include "proxy/snapshot_build.h"
 
 /* The protocols that HTTP is negotiated as; the first ones of it where nothing is written. */
-static const char *const http_alpn[] = { "http/1.1", NULL };
+static const char *const http_alpn[] = { "h2", "http/1.1", NULL };
 
 static const char *protocol_name(int protocol)
 {

@@ -87,7 +87,14 @@ static int flush(struct stream *s)
     return h1_wire_flush(&client_of(s)->wire);
 }
 
-static const struct stream_ops ops = { look_head, look, took, trailers, send_head, send_content, end, flush };
+static const struct stream_ops ops = { .look_head = look_head,
+                                       .look = look,
+                                       .took = took,
+                                       .trailers = trailers,
+                                       .send_head = send_head,
+                                       .send = send_content,
+                                       .end = end,
+                                       .flush = flush };
 
 /* Whether an idle connection has neither content nor its end to give. Under TLS there may be tickets. */
 static bool is_quiet(struct connection *connection)
