@@ -123,12 +123,6 @@ static void set_verification(SSL_CTX *ctx, struct tls_trust *trust)
                                     X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 }
 
-static bool set_certificate(SSL_CTX *ctx, const struct tls_client_parts *parts, const char **ret_why)
-{
-    return !parts->leaf || SSL_CTX_use_cert_and_key(ctx, parts->leaf, parts->key, parts->chain, 1) == 1 ||
-           context_fail(ret_why, "the library refuses the certificate");
-}
-
 static bool offer_alpn(struct tls_context *context, const struct tls_client_parts *parts, const char **ret_why)
 {
     if (!context_set_alpn(context, parts->alpn, ret_why))
@@ -153,7 +147,8 @@ struct tls_context *tls_context_new_client(const struct tls_client_parts *parts,
     set_behaviour(context->ssl_ctx, context->tickets);
     set_verification(context->ssl_ctx, parts->trust);
     if (context_set_policy(context->ssl_ctx, parts->policy, client_groups, ret_why) &&
-        set_certificate(context->ssl_ctx, parts, ret_why) && offer_alpn(context, parts, ret_why))
+        (!parts->leaf || context_set_certificate(context->ssl_ctx, parts->leaf, parts->chain, parts->key, ret_why)) &&
+        offer_alpn(context, parts, ret_why))
         return context;
 failed:
     if (context) {

@@ -11,7 +11,7 @@
 #include "tls/openssl.h"
 
 enum {
-    /* A server's first flight must fit into the room that tls_session_handshake asks for. */
+    /* A flight must fit into the room that tls_session_handshake asks for: nobody would ask for the rest of it. */
     CERTIFICATES_MOST = 20480,   /* bytes of our chain */
     CLIENT_CA_NAMES_MOST = 8192, /* bytes of the names in a CertificateRequest */
     CLIENT_CHAIN_MOST = 32768,   /* bytes of what a client sends */
@@ -132,15 +132,15 @@ static void set_behaviour(SSL_CTX *ctx, bool tickets)
     }
 }
 
-static bool set_certificate(SSL_CTX *ctx, const struct tls_server_parts *parts, const char **ret_why)
+bool context_set_certificate(SSL_CTX *ctx, X509 *leaf, STACK_OF(X509) * chain, EVP_PKEY *key, const char **ret_why)
 {
-    int size = i2d_X509(parts->leaf, NULL);
+    int size = i2d_X509(leaf, NULL);
 
-    for (int i = 0; parts->chain && i < sk_X509_num(parts->chain); i++)
-        size += i2d_X509(sk_X509_value(parts->chain, i), NULL) + 5;
+    for (int i = 0; chain && i < sk_X509_num(chain); i++)
+        size += i2d_X509(sk_X509_value(chain, i), NULL) + 5;
     if (size > CERTIFICATES_MOST)
-        return context_fail(ret_why, "the certificate chain is longer than 20 KB: leave out what clients do not need");
-    if (SSL_CTX_use_cert_and_key(ctx, parts->leaf, parts->key, parts->chain, 1) != 1)
+        return context_fail(ret_why, "the certificate chain is longer than 20 KB: leave out what peers do not need");
+    if (SSL_CTX_use_cert_and_key(ctx, leaf, key, chain, 1) != 1)
         return context_fail(ret_why, "the library refuses the certificate");
     return true;
 }
@@ -309,8 +309,8 @@ struct tls_context *tls_context_new_server(const struct tls_server_parts *parts,
     context->tickets = parts->policy->tickets;
     set_behaviour(context->ssl_ctx, context->tickets);
     if (!context_set_policy(context->ssl_ctx, parts->policy, server_groups, ret_why) ||
-        !set_certificate(context->ssl_ctx, parts, ret_why) || !context_set_alpn(context, parts->alpn, ret_why) ||
-        !set_clients(context, parts, ret_why))
+        !context_set_certificate(context->ssl_ctx, parts->leaf, parts->chain, parts->key, ret_why) ||
+        !context_set_alpn(context, parts->alpn, ret_why) || !set_clients(context, parts, ret_why))
         goto failed;
     if (context->alpn_size)
         SSL_CTX_set_alpn_select_cb(context->ssl_ctx, choose_alpn, context);

@@ -60,6 +60,8 @@ bool context_fail(const char **ret_why, const char *sentence);
 /* The lists that tls_policy_resolve makes, in the library's hands; groups: where the policy leaves them open, two tries. */
 bool context_set_policy(SSL_CTX *ctx, const struct tls_policy_options *options, const char *const groups[2],
                         const char **ret_why);
+/* Ours; a chain of more than 20 KB is refused. */
+bool context_set_certificate(SSL_CTX *ctx, X509 *leaf, STACK_OF(X509) *chain, EVP_PKEY *key, const char **ret_why);
 /* ALPN names as on the wire, into the context. */
 bool context_set_alpn(struct tls_context *context, const char *const *alpn, const char **ret_why);
 

@@ -140,6 +140,13 @@ def test_a_server_without_tls_is_recognised(start, port, backend, nginx, pki):
     failed(proxy, port, "server_tls", r"not TLS")
 
 
+def test_a_server_with_a_hundred_kilobytes_of_certificates_is_refused(start, port, servers, pki):
+    names = [f"{'n' * 60}.{i}.test" for i in range(1500)]
+    there = servers(TlsBackend(pki.leaf("127.0.0.1", *names))).port
+    proxy = start(tls_site(port, there, pki))
+    failed(proxy, port, "server_tls", r"excessive message size")
+
+
 def closing(sock):
     sock.recv(100)
     sock.close()
@@ -231,6 +238,24 @@ def test_an_answer_of_known_length_needs_no_close_notify(start, port, servers, p
     for _ in range(3):
         with plain_client(port) as c:
             assert c.request(get()).body == b"whole"
+
+
+def test_what_follows_an_answer_unasked_is_nobodys_answer(start, port, servers, pki, server_certificate):
+    """In the same record, or in one behind it: the connection is not used again."""
+    server = servers(TlsBackend(server_certificate))
+    answers = iter([[b"Content-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"],
+                    [b"Content-Length: 2\r\n\r\nok", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"], [b"Content-Length: 2\r\n\r\nok"]])
+
+    def answer(e):  # all of it leaves at once: what comes later than the next request cannot be told from its answer
+        for i, part in enumerate(next(answers)):
+            e.connection.tls.write(HEAD * (i == 0) + part)
+        e.connection.flush()
+    server.answer = answer
+    start(tls_site(port, server.port, pki))
+    with plain_client(port) as c:
+        for _ in range(3):
+            assert c.request(get()).body == b"ok"
+    assert len(server.connections) == 3
 
 
 @pytest.mark.parametrize("end", ["alert", "garbage", "reset", "abrupt"])
