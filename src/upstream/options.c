@@ -22,7 +22,7 @@ static const struct option_table timeouts_table =
     OPTION_TABLE("timeouts", struct upstream_timeouts, timeouts_rows, "How long servers are waited for.");
 
 static const struct option pool_rows[] = {
-    { "idle", OPTION_NUMBER, OPTION_AT(struct pool_options, idle), .standard = "256", .most = 100000,
+    { "idle", OPTION_NUMBER, OPTION_AT(struct pool_options, idle), .standard = "1024", .most = 100000,
       .doc = "Idle connections kept open to each server, per worker thread." },
     { "idle_time", OPTION_DURATION, OPTION_AT(struct pool_options, idle_time_ns), .standard = "55s", .least = 1,
       .doc = "How long an idle connection is kept. Choose it shorter than the servers' own keep-alive time." },
