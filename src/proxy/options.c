@@ -83,27 +83,6 @@ static const struct option_table hsts_table =
     OPTION_TABLE("hsts", struct hsts_options, hsts_rows,
                  "Strict-Transport-Security (RFC 6797), set on every response over TLS.", .shorthand = "max_age");
 
-static const struct option upgrade_rows[] = {
-    { "protocol", OPTION_TEXT, OPTION_AT(struct upgrade_options, protocol), .required = true,
-      .doc = "A protocol as in the field Upgrade: websocket, or with its version, mqtt/3.1." },
-};
-static const struct option_table upgrade_table = OPTION_TABLE(
-    "upgrade", struct upgrade_options, upgrade_rows, "A protocol that clients may switch to.", .shorthand = "protocol");
-
-static const struct option route_rows[] = {
-    { "path", OPTION_TEXT, OPTION_AT(struct route_options, path), .standard = "/",
-      .doc = "Prefix of the path, byte for byte, on whole segments: /api covers /api and /api/x, not /apis. The "
-             "longest prefix wins." },
-    { "to", OPTION_REFERENCE, OPTION_AT(struct route_options, to), .refers_to = "upstreams", .required = true,
-      .doc = "The upstream that gets the request." },
-    { "upgrade", OPTION_LIST, OPTION_AT(struct route_options, upgrade), .table = &upgrade_table,
-      .standard = "[websocket]",
-      .doc = "Protocols that clients may switch to (HTTP's Upgrade); [] for none. From all others the field Upgrade is "
-             "taken, so that they are ordinary requests. h2c is never passed on." },
-};
-static const struct option_table route_table =
-    OPTION_TABLE("route", struct route_options, route_rows, "Which upstream gets the requests for a path.");
-
 static const struct option alpn_name_rows[] = {
     { "name", OPTION_TEXT, OPTION_AT(struct alpn_name_options, name), .required = true, .doc = "h2, http/1.1, mqtt" },
 };
@@ -144,10 +123,12 @@ static const struct option host_rows[] = {
              "that was made under another policy for client certificates gets 421." },
     { "to", OPTION_REFERENCE, OPTION_AT(struct host_options, to), .refers_to = "upstreams",
       .doc = "Upstream for every path that no route covers, or for every connection where this host is no HTTP." },
-    { "routes", OPTION_LIST, OPTION_AT(struct host_options, routes), .table = &route_table,
+    { "routes", OPTION_LIST, OPTION_AT(struct host_options, routes), .table = &route_options,
       .doc = "Upstreams by path." },
     { "hsts", OPTION_OPTIONAL, OPTION_AT(struct host_options, hsts), .table = &hsts_table,
       .doc = "Strict-Transport-Security; the listener's by default." },
+    { "headers", OPTION_OPTIONAL, OPTION_AT(struct host_options, headers), .table = &headers_options,
+      .doc = "Header fields to set, add and remove, in all routes of this host." },
 };
 static const struct option_table host_table =
     OPTION_TABLE("host", struct host_options, host_rows,
@@ -191,7 +172,7 @@ static const struct option listener_rows[] = {
       .doc = "Protocols beside this listener's own, by their name in ALPN." },
     { "to", OPTION_REFERENCE, OPTION_AT(struct listener_options, to), .refers_to = "upstreams",
       .doc = "Upstream for every request, or connection, that no host or route covers." },
-    { "routes", OPTION_LIST, OPTION_AT(struct listener_options, routes), .table = &route_table,
+    { "routes", OPTION_LIST, OPTION_AT(struct listener_options, routes), .table = &route_options,
       .doc = "Upstreams by path, for hosts that are not in `hosts`." },
     { "hosts", OPTION_MAP, OPTION_AT(struct listener_options, hosts), .table = &host_table,
       .doc = "Virtual hosts by name." },
@@ -199,6 +180,8 @@ static const struct option listener_rows[] = {
       .standard = "none", .doc = "Send clients elsewhere instead. A listener that redirects to HTTPS is plain HTTP." },
     { "hsts", OPTION_OPTIONAL, OPTION_AT(struct listener_options, hsts), .table = &hsts_table,
       .doc = "Strict-Transport-Security on responses." },
+    { "headers", OPTION_OPTIONAL, OPTION_AT(struct listener_options, headers), .table = &headers_options,
+      .doc = "Header fields to set, add and remove, in all routes of all hosts." },
     { "trusted_proxies", OPTION_LIST, OPTION_AT(struct listener_options, trusted_proxies), .table = &network_table,
       .doc = "Networks whose X-Forwarded-* and Forwarded fields are believed and appended to. From all others they are "
              "replaced." },

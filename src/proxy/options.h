@@ -4,6 +4,7 @@
 #define PROXY_OPTIONS_H
 
 #include "base/option.h"
+#include "proxy/route_options.h"
 #include "tls/policy.h"
 
 enum listener_redirect { REDIRECT_NONE, REDIRECT_HTTPS };
@@ -47,16 +48,6 @@ struct hsts_options {
     bool subdomains, preload;
 };
 
-struct upgrade_options {
-    const char *protocol;
-};
-
-struct route_options {
-    const char *path; /* prefix */
-    const char *to;   /* an upstream's name */
-    struct option_list upgrade; /* struct upgrade_options */
-};
-
 struct alpn_name_options {
     const char *name;
 };
@@ -75,6 +66,7 @@ struct host_options {
     const char *to;
     struct option_list routes;
     struct hsts_options *hsts; /* NULL: the listener's */
+    struct headers_options *headers;
 };
 
 struct listener_options {
@@ -90,6 +82,7 @@ struct listener_options {
     struct option_list hosts;        /* struct host_options */
     int redirect;                    /* enum listener_redirect */
     struct hsts_options *hsts;
+    struct headers_options *headers;
     struct option_list trusted_proxies; /* struct network_options */
     struct proxy_protocol_options *proxy_protocol; /* NULL: not spoken */
     int request_id;                  /* enum request_id_mode */
