@@ -6,7 +6,13 @@
 
 static const struct option address_rows[] = {
     { "endpoint", OPTION_ENDPOINT, OPTION_AT(struct address_options, endpoint), .required = true,
-      .doc = "\"0.0.0.0:443\", \"[::]:443\", \":443\" (every address, IPv4 and IPv6), unix:/path." },
+      .doc = "\"0.0.0.0:443\", \"[::]:443\", \":443\" (every address, IPv4 and IPv6), unix:/path, unix:@name "
+             "(abstract)." },
+    { "mode", OPTION_TEXT, OPTION_AT(struct address_options, mode), .standard = "\"0666\"",
+      .doc = "Permissions of a Unix socket's file, octal: who may write to it may connect." },
+    { "user", OPTION_TEXT, OPTION_AT(struct address_options, user),
+      .doc = "Whose the file of a Unix socket is, a name or a number. By default that of who starts the service." },
+    { "group", OPTION_TEXT, OPTION_AT(struct address_options, group), .doc = "Its group, likewise." },
 };
 static const struct option_table address_table =
     OPTION_TABLE("address", struct address_options, address_rows, "Where a listener listens.", .shorthand = "endpoint");
@@ -187,6 +193,14 @@ static const struct option listener_rows[] = {
              "replaced." },
     { "proxy_protocol", OPTION_OPTIONAL, OPTION_AT(struct listener_options, proxy_protocol),
       .table = &proxy_protocol_table, .doc = "Take the client's address from the PROXY protocol." },
+    { "fast_open", OPTION_NUMBER, OPTION_AT(struct listener_options, fast_open), .standard = "off", .zero = "off",
+      .most = 65535,
+      .doc =
+          "TCP Fast Open: so many clients may wait whose first bytes came with the SYN. The network may deliver those "
+          "bytes twice, which TLS sees through, and plain HTTP does not. The kernel must allow it: "
+          "net.ipv4.tcp_fastopen 3." },
+    { "tcp", OPTION_SECTION, OPTION_AT(struct listener_options, tcp), .table = &listener_socket_options,
+      .doc = "Options of the sockets." },
     { "request_id", OPTION_CHOICE, OPTION_AT(struct listener_options, request_id), .choices = request_id_choices,
       .standard = "make", .doc = "X-Request-Id, which also stands in the access log." },
     { "timeouts", OPTION_SECTION, OPTION_AT(struct listener_options, timeouts), .table = &timeouts_table,
@@ -205,4 +219,19 @@ const struct option_table listener_options =
 bool listener_speaks_tls(const struct listener_options *l)
 {
     return l->redirect != REDIRECT_HTTPS && strcmp(l->tls, "off") != 0;
+}
+
+int address_mode(const struct address_options *o, unsigned *ret_mode)
+{
+    size_t digits = strlen(o->mode);
+    unsigned mode = 0;
+
+    if (digits < 3 || digits > 4 || strspn(o->mode, "01234567") != digits)
+        return -E_SYNTAX;
+    for (const char *digit = o->mode; *digit; digit++)
+        mode = 8 * mode + (unsigned)(*digit - '0');
+    if (mode > 0777)
+        return -E_SYNTAX;
+    *ret_mode = mode;
+    return 0;
 }

@@ -3,7 +3,9 @@
 #ifndef PROXY_OPTIONS_H
 #define PROXY_OPTIONS_H
 
+#include "base/error.h"
 #include "base/option.h"
+#include "net/options.h"
 #include "proxy/route_options.h"
 #include "tls/policy.h"
 
@@ -13,6 +15,8 @@ enum request_id_mode { REQUEST_ID_MAKE, REQUEST_ID_PASS, REQUEST_ID_OFF };
 
 struct address_options {
     struct option_endpoint endpoint;
+    const char *mode;        /* of a Unix socket's file, octal */
+    const char *user, *group; /* whose it is; NULL: as it was made */
 };
 
 struct network_options {
@@ -85,6 +89,8 @@ struct listener_options {
     struct headers_options *headers;
     struct option_list trusted_proxies; /* struct network_options */
     struct proxy_protocol_options *proxy_protocol; /* NULL: not spoken */
+    uint64_t fast_open;              /* connections that may wait with data in their SYN; 0: none */
+    struct socket_options tcp;
     int request_id;                  /* enum request_id_mode */
     struct listener_timeouts timeouts;
     struct listener_limits limits;
@@ -100,6 +106,8 @@ struct site_options {
 
 extern const struct option_table listener_options;
 
+/* The permissions that are written there. Returns 0, or -E_SYNTAX. */
+int address_mode(const struct address_options *o, unsigned *ret_mode) MUST_USE;
 /* Whether a listener speaks TLS: unless `tls: off` is written, or it only redirects to HTTPS. */
 bool listener_speaks_tls(const struct listener_options *l);
 

@@ -97,6 +97,7 @@ struct snapshot_listener {
     const struct listener_options *options;
     struct bytes name;
     struct address *addresses;
+    const struct address_options **address_options; /* which of the options gave each of them */
     size_t address_count;
     bool tls;
     struct snapshot_host fallback;      /* for names that are not in hosts */
