@@ -12,13 +12,13 @@
 #include "app/loader.h"
 #include "app/logs.h"
 #include "app/privileges.h"
-#include "app/sockets.h"
+#include "base/address.h"
 
 struct deployment {
     unsigned generation;
     int memfd;
-    struct listen_wish *sockets; /* of all listeners */
-    size_t socket_count;
+    struct address *addresses; /* of all listeners */
+    size_t address_count;
     unsigned listeners, warnings;
     /* of the options */
     unsigned workers;          /* threads, decided */

@@ -29,7 +29,6 @@ enum error_class {
     X(E_SYNTAX,              PEER,     400, "syntax",                 "malformed message") \
     X(E_AMBIGUOUS,           PEER,     400, "ambiguous",              "ambiguous message framing") \
     X(E_HOST,                PEER,     400, "host",                   "missing, repeated or invalid Host") \
-    X(E_PATH,                PEER,     400, "path",                   "dot segments in a path that is to be rewritten") \
     X(E_METHOD,              PEER,     405, "method",                 "this method is not served") \
     X(E_LENGTH_REQUIRED,     PEER,     411, "length_required",        "the request needs a length") \
     X(E_BODY_TOO_LARGE,      LIMIT,    413, "body_too_large",         "the request body is too large") \
@@ -51,6 +50,9 @@ enum error_class {
     X(E_SERVER_CERTIFICATE,  PEER,     502, "server_certificate",     "the server's certificate was refused") \
     X(E_BAD_RESPONSE,        PEER,     502, "bad_response",           "the server's answer was malformed") \
     X(E_SERVER_CLOSED,       PEER,     502, "server_closed",          "the server closed the connection too early") \
+    X(E_SERVER_ALPN,         PEER,     502, "server_alpn",            "the server does not speak HTTP/2") \
+    X(E_SERVER_RESET,        PEER,     502, "server_reset",           "the server reset the stream") \
+    X(E_SERVER_REFUSED,      PEER,     503, "server_refused",         "the server did not begin with the request") \
     X(E_NO_SERVER,           LIMIT,    503, "no_server",              "no server is available") \
     X(E_OVERLOAD,            LIMIT,    503, "overload",               "too much work at once") \
     X(E_MEMORY,              LIMIT,    503, "memory",                 "out of memory") \

@@ -1,5 +1,7 @@
 #include "http/grpc.h"
 
+#include "http/h2.h"
+
 static const struct bytes media_type = BYTES_LITERAL("application/grpc");
 
 /* The type without its parameters. */
@@ -47,6 +49,18 @@ enum grpc_status grpc_status_of(int http_status)
         return GRPC_DEADLINE_EXCEEDED;
     default:
         return GRPC_UNKNOWN;
+    }
+}
+
+enum grpc_status grpc_status_of_reset(uint32_t h2_code)
+{
+    switch (h2_code) {
+    case H2_CANCEL:
+        return GRPC_CANCELLED;
+    case H2_ENHANCE_YOUR_CALM:
+        return GRPC_RESOURCE_EXHAUSTED;
+    default:
+        return GRPC_UNAVAILABLE;
     }
 }
 

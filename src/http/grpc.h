@@ -25,6 +25,9 @@ struct bytes grpc_answer_type(const struct message *request);
 /* What an HTTP status means to a gRPC client. As the mapping says that clients use themselves, except that 504 is
  * DEADLINE_EXCEEDED: the proxy knows that it was time that ran out. */
 enum grpc_status grpc_status_of(int http_status);
+/* What a server's RST_STREAM before its response means to one: CANCEL and ENHANCE_YOUR_CALM say something, all others that
+ * there was no answer (UNAVAILABLE, as for 502). */
+enum grpc_status grpc_status_of_reset(uint32_t h2_code);
 /* text as the value of grpc-message: all but printable ASCII, and '%', percent-encoded. .at is NULL when memory is out. */
 struct bytes grpc_message(struct arena *arena, struct bytes text);
 

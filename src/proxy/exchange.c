@@ -2,6 +2,7 @@
 
 #include <time.h>
 
+#include "http/grpc.h"
 #include "proxy/access.h"
 #include "proxy/forward.h"
 #include "proxy/proxied.h"
@@ -56,6 +57,7 @@ static void free_exchange(struct exchange *x)
     loop_timer_stop(home->net->loop, &x->server_timer);
     loop_timer_stop(home->net->loop, &x->client_timer);
     loop_defer_cancel(&x->again);
+    replay_drop(&x->replay);
     arena_reset(&x->arena);
     slab_put(home->exchanges, x);
 }
@@ -152,22 +154,43 @@ static int find_server(struct exchange *x)
     return error;
 }
 
+/* Whether the request may go out once more after that error, and can: see exchange.h. */
+static bool may_try_again(const struct exchange *x, int error)
+{
+    const struct link *server = x->server;
+    bool wrote = server && link_has_written(server), read = server && link_has_read(server);
+
+    if (x->response_seen || read || x->request_bytes != x->replay.size || x->attempts >= ATTEMPTS_MOST)
+        return false;
+    switch (error) {
+    case -E_SERVER_REFUSED:
+        return true;
+    case -E_CONNECT:
+    case -E_TIMEOUT_CONNECT:
+    case -E_SERVER_CERTIFICATE:
+    case -E_SERVER_ALPN:
+        return !wrote;
+    case -E_SERVER_CLOSED:
+    case -E_SERVER_TLS:
+        return !wrote || method_is_idempotent(x->request.method);
+    default:
+        return false;
+    }
+}
+
 /* The server's side failed: another try where that is safe, else the client is told. */
 void exchange_fail_server(struct exchange *x, int error)
 {
     const struct link *server = x->server;
-    bool wrote = server && link_has_written(server), read = server && link_has_read(server);
-    bool reused = server && server->reused;
-    bool again = !x->response_seen && !read && !x->request_taken && x->attempts < ATTEMPTS_MOST &&
-                 (!wrote ||
-                  (method_is_idempotent(x->request.method) && (error == -E_SERVER_CLOSED || error == -E_SERVER_TLS))) &&
-                 (error == -E_CONNECT || error == -E_TIMEOUT_CONNECT || error == -E_SERVER_CLOSED ||
-                  error == -E_SERVER_TLS || error == -E_SERVER_CERTIFICATE);
+    bool again = may_try_again(x, error), reused = server && server->reused;
+    bool wrote = server && link_has_written(server);
 
+    x->reset_code = server && error == -E_SERVER_RESET ? server->reset_code : 0;
     drop_server(x);
     if (again) {
         int failed;
         x->request_head_sent = x->request_ended = x->request_unwanted = false;
+        x->replay.sent = 0;
         x->fresh_only = reused || (wrote && x->upstream->server_count == 1); /* there is no other server to turn to */
         failed = find_server(x);
         if (!failed) {
@@ -298,51 +321,48 @@ static int64_t unix_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-static void note_beginning(struct exchange *x, uint64_t began_ns)
+static void take_times(struct exchange *x, uint64_t began_ns)
 {
     x->began_ns = began_ns;
     x->head_ns = loop_now(exchange_loop(x));
     x->started_unix_us = unix_us();
     x->client_version = x->request.version ? x->request.version : HTTP_1_1;
-    x->asked_method = x->request.method_name;
-    x->asked_authority = x->request.authority;
-    x->asked_path = x->request.path;
 }
 
 void exchange_refuse(struct exchange *x, int error, uint64_t began_ns)
 {
-    note_beginning(x, began_ns);
+    take_times(x, began_ns);
     exchange_abort(x, error);
-}
-
-/* The request is one that listener or route answer by themselves. */
-static int answer_for_route(struct exchange *x)
-{
-    x->is_own = true;
-    drain_request(x);
-    return x->route ? respond_route(x) : respond_redirect_https(x);
-}
-
-static int pass_on(struct exchange *x)
-{
-    int error = forward_request(x);
-
-    return error ? error : find_server(x);
 }
 
 void exchange_begin(struct exchange *x, int error, uint64_t began_ns)
 {
     struct message *m = &x->request;
 
-    note_beginning(x, began_ns);
+    take_times(x, began_ns);
     x->must_close = error || !m->persistent || x->session->home->draining;
     x->client_ended = error == 0 && m->body == BODY_NONE;
     x->client_expects = m->expect_continue;
     x->host = &x->session->listener->fallback;
+    x->asked_method = m->method_name;
+    x->asked_authority = m->authority;
+    x->asked_path = m->path;
     if (!error)
         error = admit(x);
+    if (!error && x->session->listener->options->redirect == REDIRECT_HTTPS) {
+        x->is_own = true;
+        drain_request(x);
+        error = respond_redirect_https(x);
+        if (!error) {
+            exchange_run(x);
+            return;
+        }
+    }
     if (!error)
-        error = x->upstream ? pass_on(x) : answer_for_route(x);
+        error = forward_request(x);
+    x->may_be_silent = !error && x->upstream->options->protocol != UPSTREAM_HTTP1 && grpc_is_call(m);
+    if (!error)
+        error = find_server(x);
     if (error)
         answer(x, error);
     else

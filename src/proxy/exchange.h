@@ -7,12 +7,17 @@
  * The owner is the client's session; it calls exchange_begin with a parsed request, and exchange_run whenever its side may
  * have moved. When it is over, done() of the owner is called once, last; the exchange's memory is gone then.
  *
- * Retries: a request goes to another connection once if no byte of it was written, or if it is idempotent, none of its
- * content was taken from the client and no byte of a response came. */
+ * Retries: a request goes to another connection once if no byte of it was written, if the server says that it has not
+ * begun with it (HTTP/2), or if it is idempotent and no byte of a response came; and if all of its content that was taken
+ * from the client is still there (replay.h; none is kept for servers that speak HTTP/1).
+ *
+ * A call of gRPC over HTTP/2 may be silent for as long as its client and its server like: the limits on what either side
+ * has to do next are not for it (see docs/grpc.md for what is in their place). */
 #ifndef PROXY_EXCHANGE_H
 #define PROXY_EXCHANGE_H
 
 #include "http/stream.h"
+#include "proxy/replay.h"
 #include "proxy/session.h"
 #include "upstream/link.h"
 
@@ -48,6 +53,8 @@ struct exchange {
     struct stream_progress window_start; /* when that window began */
     struct deferred again;         /* goes on after others had their turn */
 
+    struct replay replay;          /* of the request's content */
+    bool may_be_silent;            /* a call of gRPC over HTTP/2 */
     bool request_head_sent;
     bool request_taken;            /* a byte of its content was taken from the client */
     bool client_expects;           /* Expect: 100-continue; neither that nor content has come: it is the server's turn */
@@ -75,6 +82,7 @@ struct exchange {
     struct bytes websocket_accept; /* what a WebSocket server has to say to the key that it is sent */
     struct bytes own_body;         /* of an answer of our own: what is left to send */
     int error;                     /* what went wrong, for the log */
+    uint32_t reset_code;           /* HTTP/2: of the server, with -E_SERVER_RESET */
     int status;                    /* that the client got */
     uint64_t request_bytes, response_bytes;
     int64_t started_unix_us;

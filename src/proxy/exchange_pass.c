@@ -8,7 +8,7 @@ enum { INTERIM_MOST = 32 }; /* 1xx responses before a final one */
 /* Request's head to the server. Returns 0, -E_AGAIN, or an error that was dealt with (x may be gone). */
 static int pass_request_head(struct exchange *x)
 {
-    int error = link_connected(x->server);
+    int error = link_connected(&x->server);
 
     if (!error) {
         x->connected_ns = x->connected_ns ? x->connected_ns : loop_now(exchange_loop(x));
@@ -22,6 +22,25 @@ static int pass_request_head(struct exchange *x)
     return error;
 }
 
+/* What another server, or another connection, has had of the content already. Returns whether all of it was sent. */
+static bool pass_replay(struct exchange *x)
+{
+    struct stream *server = &x->server->stream;
+
+    while (replay_left(&x->replay).size) {
+        ssize_t sent = server->ops->send(server, replay_left(&x->replay));
+        x->request_unwanted = sent < 0;
+        x->server_blocks = sent == 0;
+        if (sent <= 0)
+            return false;
+        x->replay.sent += (size_t)sent;
+        x->server_progress = true;
+    }
+    if (x->response_seen)
+        replay_drop(&x->replay);
+    return true;
+}
+
 /* The client's content to the server, as far as both go. Returns 0, or an error that was dealt with. */
 static int pass_request_body(struct exchange *x)
 {
@@ -29,6 +48,8 @@ static int pass_request_body(struct exchange *x)
     uint64_t most = x->tunnel == TUNNEL_OPEN ? 0 : x->session->listener->options->limits.body_bytes;
     size_t budget = EXCHANGE_TURN_BYTES;
 
+    if (!pass_replay(x))
+        return 0;
     while (!x->client_ended) {
         struct bytes data = BYTES_NONE;
         int n = client->ops->look(client, &data);
@@ -53,6 +74,8 @@ static int pass_request_body(struct exchange *x)
         x->server_blocks = sent == 0;
         if (sent == 0)
             return 0;
+        if (x->server->may_refuse && !x->response_seen)
+            replay_keep(&x->replay, bytes_part(data, 0, (size_t)sent), x->request_bytes);
         client->ops->took(client, (size_t)sent);
         x->server_progress = true;
         x->request_taken = true;
@@ -82,7 +105,7 @@ static int pass_request(struct exchange *x)
         return 0;
     if (x->tunnel != TUNNEL_ASKED) { /* what comes behind such a request is the tunnel's, or another request */
         error = pass_request_body(x);
-        if (error || !x->client_ended || x->request_unwanted)
+        if (error || !x->client_ended || x->request_unwanted || replay_left(&x->replay).size)
             return error;
     }
     error = server->ops->end(server, x->client->ops->trailers(x->client));
@@ -134,6 +157,8 @@ static int take_response_head(struct exchange *x)
         }
     }
     x->response_seen = true;
+    if (replay_left(&x->replay).size == 0)
+        replay_drop(&x->replay);
     x->response_head_ns = loop_now(exchange_loop(x));
     if (forward_response(x)) {
         exchange_fail_server(x, -E_MEMORY);

@@ -11,6 +11,8 @@ static enum server_phase server_phase(const struct exchange *x)
         return PHASE_TUNNEL;
     if (!x->server->connected)
         return PHASE_CONNECT;
+    if (x->may_be_silent)
+        return PHASE_NONE;
     if (x->server_blocks)
         return PHASE_REQUEST;
     if (!x->response_seen)
@@ -56,7 +58,8 @@ static void arm_client_timer(struct exchange *x)
     const struct listener_timeouts *limits = &x->session->listener->options->timeouts;
     struct loop *loop = exchange_loop(x);
 
-    if (x->tunnel == TUNNEL_OPEN || ((!x->client_waited_for || x->client_expects) && !x->client_blocks)) {
+    if (x->tunnel == TUNNEL_OPEN || (x->may_be_silent && !x->is_own) ||
+        ((!x->client_waited_for || x->client_expects) && !x->client_blocks)) {
         loop_timer_stop(loop, &x->client_timer);
         return;
     }

@@ -104,9 +104,16 @@ static const struct certificate *find_certificate(struct builder *b, const struc
 /* The names to offer, ended by NULL. */
 static const char *const *alpn_of(struct builder *b, const struct upstream_options *o)
 {
+    static const char *const h2[] = { "h2", NULL }, *const both[] = { "h2", "http/1.1", NULL };
     const struct option_list *list = &o->tls->alpn;
     const char **names = build_alloc(b, list->count + 1, sizeof *names);
 
+    if (o->protocol != UPSTREAM_HTTP1) {
+        if (list->count)
+            build_error(b, list, "`alpn` is what `protocol: %s` makes it: leave it out",
+                        o->protocol == UPSTREAM_H2 ? "h2" : "auto");
+        return o->protocol == UPSTREAM_H2 ? h2 : both;
+    }
     for (size_t i = 0; i < list->count; i++)
         names[i] = OPTION_ITEM(struct tls_alpn_options, list, i)->name;
     return names;
@@ -150,6 +157,7 @@ static void check_unverified(struct builder *b, const struct tls_client_options 
 void build_upstream_tls(struct builder *b, struct snapshot_upstream *u)
 {
     const struct tls_client_options *o = u->options->tls;
+    const int *protocol = &u->options->protocol;
     struct tls_policy_options policy;
     struct tls_client_parts parts = { .policy = &policy };
     struct built_trust *trust = NULL;
@@ -157,8 +165,13 @@ void build_upstream_tls(struct builder *b, struct snapshot_upstream *u)
     size_t errors = config_error_count(b->config);
     const char *why;
 
-    if (!o || !o->enabled)
+    if (!o || !o->enabled) {
+        if (*protocol == UPSTREAM_AUTO)
+            build_error(b, protocol,
+                        "`protocol: auto` leaves the choice to TLS's ALPN, and this upstream has no `tls`\n"
+                        "write `protocol: h2` where the servers speak HTTP/2 in clear text, else leave it out");
         return;
+    }
     policy = tls_client_policy(o);
     check_unverified(b, o);
     if (o->verify && (trust = find_trust(b, o)) != NULL)
@@ -229,7 +242,7 @@ void build_plan(struct builder *b, const struct snapshot_upstream *u, const stru
 {
     uint8_t digest[DIGEST_BYTES];
 
-    *ret_plan = (struct dial_plan){ .options = u->options };
+    *ret_plan = (struct dial_plan){ .options = u->options, .identity = (uint64_t)u->options->protocol };
     if (!u->options->tls || !u->options->tls->enabled)
         return;
     expect(b, &ret_plan->peer, u->options->tls, e);

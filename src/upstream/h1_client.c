@@ -124,14 +124,14 @@ static struct h1_client *of_link(struct link *l)
     return CONTAINER_OF(l, struct h1_client, link);
 }
 
-static int link_stands(struct link *l)
+static int link_stands(struct link **l)
 {
-    struct h1_client *c = of_link(l);
+    struct h1_client *c = of_link(*l);
     int error = dial_advance(&c->dial);
 
     c->wire.connection = c->dial.connection;
     if (error == 0) { /* what it took to come here is none of the request */
-        l->connected = true;
+        c->link.connected = true;
         c->wire_out_before = c->wire.connection->wire_out;
         c->data_in_before = c->wire.connection->data_in;
     }
@@ -197,6 +197,19 @@ static void begin(struct h1_client *c, const struct link_request *request)
     c->data_in_before = c->wire.connection->data_in;
 }
 
+/* The first request, over the connection of the dial. */
+static void prepare(struct h1_client *c, struct backend *b, const struct link_request *request, bool once)
+{
+    c->wire.connection = c->dial.connection;
+    c->link.stream.ops = &ops;
+    c->link.ops = &link_ops;
+    c->link.backend = b;
+    c->plan_identity = request->plan->identity;
+    c->private = once;
+    list_init(&c->idle_link);
+    begin(c, request);
+}
+
 struct h1_client *h1_client_connect(struct backend *b, const struct link_request *request, int *ret_error)
 {
     struct h1_client *c = calloc(1, sizeof *c);
@@ -209,15 +222,24 @@ struct h1_client *h1_client_connect(struct backend *b, const struct link_request
         free(c);
         return NULL;
     }
-    c->wire.connection = c->dial.connection;
-    c->link.stream.ops = &ops;
-    c->link.ops = &link_ops;
-    c->link.backend = b;
-    c->plan_identity = request->plan->identity;
-    c->private = request->preface.size != 0;
-    list_init(&c->idle_link);
-    begin(c, request);
+    prepare(c, b, request, request->preface.size != 0);
     return c;
+}
+
+struct link *h1_client_adopt(struct dial *dial, struct backend *b, const struct link_request *request, bool once)
+{
+    struct h1_client *c = calloc(1, sizeof *c);
+
+    if (!c)
+        return NULL;
+    dial_done(dial);
+    c->dial = *dial;
+    *dial = (struct dial){ 0 };
+    c->dial.connection->owner = c;
+    c->dial.connection->on_event = on_event;
+    prepare(c, b, request, once);
+    c->link.connected = true;
+    return &c->link;
 }
 
 void h1_client_reuse(struct h1_client *c, const struct link_request *request)

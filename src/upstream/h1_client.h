@@ -31,6 +31,8 @@ struct h1_client {
 
 /* Starts to connect. NULL with -E_CONNECT, -E_LIMIT, ... in ret_error. */
 struct h1_client *h1_client_connect(struct backend *b, const struct link_request *request, int *ret_error);
+/* Over a connection that stands already; it is the client's then, and the dial ended. once: for this request alone. NULL: memory. */
+struct link *h1_client_adopt(struct dial *dial, struct backend *b, const struct link_request *request, bool once);
 /* Another request begins on a connection that was kept. */
 void h1_client_reuse(struct h1_client *c, const struct link_request *request);
 void h1_client_close(struct h1_client *c);

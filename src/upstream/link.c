@@ -2,6 +2,7 @@
 
 #include "net/socket.h"
 #include "upstream/h1_client.h"
+#include "upstream/h2_client.h"
 
 /* A kept connection that was made in the same way, or NULL. */
 static struct h1_client *take_kept(struct backend *b, const struct link_request *request)
@@ -20,10 +21,16 @@ static struct h1_client *take_kept(struct backend *b, const struct link_request 
 
 struct link *backend_link(struct backend *b, const struct link_request *request, int *ret_error)
 {
-    struct h1_client *c = request->fresh || request->preface.size ? NULL : take_kept(b, request);
+    enum upstream_protocol protocol = (enum upstream_protocol)request->plan->options->protocol;
+    struct h1_client *c;
 
+    if (protocol == UPSTREAM_H2 || (protocol == UPSTREAM_AUTO && h2_client_takes(b, request)))
+        return h2_client_link(b, request, ret_error);
+    c = request->fresh || request->preface.size ? NULL : take_kept(b, request);
     if (c)
         h1_client_reuse(c, request);
+    else if (protocol == UPSTREAM_AUTO)
+        return h2_client_link(b, request, ret_error);
     else
         c = h1_client_connect(b, request, ret_error);
     return c ? &c->link : NULL;

@@ -2,8 +2,10 @@
  *
  *     backend_link() --> connected? --> stream: head, content, end / head, content, end --> release | close
  *
- * An HTTP/1.1 connection (h1_client) carries one link at a time and is kept for the next after link_release(). on_event
- * is called whenever something may be possible: connected, readable, writable, ended. */
+ * An HTTP/1.1 connection (h1_client) carries one link at a time and is kept for the next after link_release(); one of
+ * HTTP/2 (h2_client) carries many. on_event is called whenever something may be possible: connected, readable, writable,
+ * ended. Errors of the stream are of a server's: -E_SERVER_CLOSED, -E_BAD_RESPONSE; of HTTP/2 also -E_SERVER_REFUSED (not
+ * begun with: may be sent again) and -E_SERVER_RESET. */
 #ifndef UPSTREAM_LINK_H
 #define UPSTREAM_LINK_H
 
@@ -28,7 +30,7 @@ struct link_request {
 };
 
 struct link_ops {
-    int (*connected)(struct link *l);
+    int (*connected)(struct link **l);
     bool (*has_written)(const struct link *l);
     bool (*has_read)(const struct link *l);
     void (*release)(struct link *l);
@@ -43,15 +45,18 @@ struct link {
     void *user;
     bool connected;               /* the server was reached */
     bool reused;                  /* over a connection that has carried a request before this one */
+    bool may_refuse;              /* the server may say later that it has not begun with the request (HTTP/2) */
+    uint32_t reset_code;          /* HTTP/2, with -E_SERVER_RESET: what the server said */
 };
 
 /* Takes a kept connection of that plan, or starts to connect. NULL with -E_CONNECT, -E_LIMIT, -E_MEMORY, ... */
 struct link *backend_link(struct backend *b, const struct link_request *request, int *ret_error);
 
-/* 0 when the connection stands (TCP, what comes before TLS, TLS), -E_AGAIN, or why it does not: -E_CONNECT, ... */
-static inline int link_connected(struct link *l)
+/* 0 when the connection stands (TCP, what comes before TLS, TLS, a stream), -E_AGAIN, or why it does not: -E_CONNECT, ...
+ * Another link may have taken the place of *l, since the server has its say in what is spoken. */
+static inline int link_connected(struct link **l)
 {
-    return l->connected ? 0 : l->ops->connected(l);
+    return (*l)->connected ? 0 : (*l)->ops->connected(l);
 }
 /* Whether a byte of the present request has gone to the socket. */
 static inline bool link_has_written(const struct link *l)

@@ -4,17 +4,20 @@
 
 #include "upstream/complaint.h"
 #include "upstream/h1_client.h"
+#include "upstream/h2_client.h"
 
 void pool_init(struct pool *p, struct net *net)
 {
     p->net = net;
     list_init(&p->groups);
+    h2_client_links_init(&p->h2_links);
 }
 
 static void backend_free(struct backend *s)
 {
     while (!list_is_empty(&s->idle))
         h1_client_close(backend_take_idle(s));
+    h2_client_close_all(s);
     loop_timer_stop(s->group->pool->net->loop, &s->idle_timer);
     complaint_free(s->complaint);
     tls_shelf_unref(s->shelf);
@@ -34,6 +37,7 @@ void pool_clear(struct pool *p)
 {
     LIST_EACH (&p->groups, link)
         group_free(CONTAINER_OF(link, struct group, link));
+    slab_clear(&p->h2_links);
 }
 
 void group_release(struct group *g)
@@ -107,6 +111,10 @@ struct backend *group_backend(struct group *g, const struct address *address, ui
     s->identity = identity;
     list_init(&s->idle);
     timer_init(&s->idle_timer, close_oldest);
+    list_init(&s->h2_clients);
+    list_init(&s->shared);
+    list_init(&s->waiting);
+    deferred_init(&s->wake, h2_backend_wake);
     list_append(&g->backends, &s->link);
     return s;
 }

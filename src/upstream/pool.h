@@ -1,7 +1,7 @@
 /* pool.h: the servers that one thread knows, and the connections to them that wait for their next request.
  *
  *     struct pool --by name--> struct group (an upstream) --by address and plan--> struct backend (a server) --> idle
- *                                                                                               connections
+ *                                                              connections, and shared ones that are open (h2_client.h)
  *
  * The plan's identity (dial.h) parts what was verified, or said, in different ways: a server whose TLS options change is
  * another backend, with nothing kept of the former.
@@ -12,6 +12,7 @@
 #define UPSTREAM_POOL_H
 
 #include "base/address.h"
+#include "base/slab.h"
 #include "net/net.h"
 
 struct complaint;
@@ -30,6 +31,13 @@ struct backend {
     unsigned idle_count;
     struct timer idle_timer;     /* when the oldest has been idle for long enough */
     uint64_t idle_time_ns;
+    struct list h2_clients;      /* of struct h2_client: all of them, */
+    struct list shared;          /* and those that more links may join */
+    unsigned shared_count;
+    struct list waiting;         /* of struct h2_link: for a stream of any connection */
+    struct deferred wake;        /* they look again */
+    uint64_t lost_ns;            /* when a connection with HTTP/2 broke last */
+    bool speaks_h1;              /* the last answer of ALPN where both versions were offered */
 };
 
 struct group {
@@ -44,6 +52,7 @@ struct group {
 struct pool {
     struct net *net;
     struct list groups;
+    struct slab h2_links;
 };
 
 void pool_init(struct pool *p, struct net *net);

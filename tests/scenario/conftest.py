@@ -11,7 +11,7 @@ from support.pki import Pki
 from support.ports import free_port
 from support.unlade import Unlade, site
 
-NEEDED_TOOLS = ("curl", "openssl", "gnutls-cli", "wrk", "/usr/sbin/nginx", "node", "nghttp", "nghttpd", "chromium")
+NEEDED_TOOLS = ("curl", "openssl", "gnutls-cli", "wrk", "/usr/sbin/nginx", "node", "nghttp", "nghttpd")
 
 
 def pytest_sessionstart(session):

@@ -68,6 +68,15 @@ static void statuses_are_mapped_as_clients_do_it_but_for_504(void **state)
         assert_int_equal(grpc_status_of(rows[i].http), rows[i].grpc);
 }
 
+static void a_reset_says_what_its_code_says(void **state)
+{
+    assert_int_equal(grpc_status_of_reset(8), GRPC_CANCELLED);
+    assert_int_equal(grpc_status_of_reset(11), GRPC_RESOURCE_EXHAUSTED);
+    assert_int_equal(grpc_status_of_reset(0), GRPC_UNAVAILABLE);
+    assert_int_equal(grpc_status_of_reset(2), GRPC_UNAVAILABLE);
+    assert_int_equal(grpc_status_of_reset(0xffffffff), GRPC_UNAVAILABLE);
+}
+
 static void messages_are_percent_encoded(void **state)
 {
     struct bytes out = grpc_message(&arena, BYTES_LITERAL("50% of\nit: \xc3\xa4 ~\x7f"));
@@ -93,6 +102,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(calls_are_known_by_their_content_type, setup, teardown),
         cmocka_unit_test_setup_teardown(an_answer_has_the_plain_type_but_for_grpc_web, setup, teardown),
         cmocka_unit_test_setup_teardown(statuses_are_mapped_as_clients_do_it_but_for_504, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_reset_says_what_its_code_says, setup, teardown),
         cmocka_unit_test_setup_teardown(messages_are_percent_encoded, setup, teardown),
         cmocka_unit_test_setup_teardown(a_message_that_memory_does_not_take_is_none, setup, teardown),
     };

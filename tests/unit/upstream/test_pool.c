@@ -96,7 +96,7 @@ static struct link *dial(struct fixture *f, int *ret_peer)
     l = backend_link(f->backend, &request, &error);
     assert_non_null(l);
     run_ms(f, 1);
-    assert_int_equal(link_connected(l), 0);
+    assert_int_equal(link_connected(&l), 0);
     *ret_peer = accept(f->listener, NULL, NULL);
     assert_true(*ret_peer >= 0);
     return l;
@@ -204,7 +204,7 @@ static void a_connection_with_a_preface_says_it_first_and_serves_one_request(voi
     assert_non_null(l);
     assert_false(l->reused);
     run_ms(f, 1);
-    assert_int_equal(link_connected(l), 0);
+    assert_int_equal(link_connected(&l), 0);
     assert_int_equal(l->stream.ops->flush(&l->stream), 0);
     peer = accept(f->listener, NULL, NULL);
     assert_int_equal(read(peer, text, 6), 6);
