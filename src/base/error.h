@@ -65,6 +65,7 @@ enum error_class {
     X(E_NOT_TLS,             PEER,     0,   "not_tls",                "what arrived is not TLS") \
     X(E_UNRECOGNIZED_NAME,   PEER,     0,   "unrecognized_name",      "no certificate for that server name") \
     X(E_UNKNOWN_HOST,        PEER,     0,   "unknown_host",           "nothing is served here without a known server name") \
+    X(E_NO_PROTOCOL,         PEER,     0,   "no_protocol",            "the client names no protocol by ALPN that is spoken here") \
     X(E_NO_CERTIFICATE,      PEER,     0,   "no_certificate",         "no certificate that this client can use") \
     X(E_CLIENT_CERTIFICATE,  PEER,     0,   "client_certificate",     "the client's certificate was missing or refused") \
     X(E_PIPELINED,           PEER,     0,   "pipelined",              "bytes came in clear text behind the command that starts TLS") \

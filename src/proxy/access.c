@@ -38,7 +38,13 @@ static void fill_server(const struct snapshot_upstream *upstream, int server_num
 
 static const char *protocol_of(const struct session *s)
 {
-    return s->service && s->service->protocol == SERVICE_PASSTHROUGH ? "passthrough" : "tcp";
+    static const char *const names[] = {
+        [SERVICE_TCP] = "tcp",
+        [SERVICE_PASSTHROUGH] = "passthrough",
+        [SERVICE_POSTGRES] = "postgres",
+    };
+
+    return names[s->service->protocol];
 }
 
 /* When the connection was accepted. */

@@ -157,6 +157,8 @@ static const struct option_choice protocol_choices[] = {
     { "http", SERVICE_HTTP, "HTTP, whose requests `to`, `routes` and `hosts` lead on." },
     { "tcp", SERVICE_TCP, "TLS ends here (unless it is off); what is inside is relayed to `to` and back." },
     { "passthrough", SERVICE_PASSTHROUGH, "Nothing is decrypted: SNI leads to a backend, whose own TLS answers." },
+    { "postgres", SERVICE_POSTGRES,
+      "PostgreSQL, whose clients ask for TLS in a message of theirs; the rest as with tcp." },
     { 0 },
 };
 
@@ -189,6 +191,8 @@ static const struct option listener_rows[] = {
              "negotiates what is written here, or nothing." },
     { "by_alpn", OPTION_MAP, OPTION_AT(struct listener_options, by_alpn), .table = &by_alpn_table,
       .doc = "Protocols beside this listener's own, by their name in ALPN." },
+    { "require_tls", OPTION_BOOL, OPTION_AT(struct listener_options, require_tls), .standard = "yes",
+      .doc = "postgres: whether a client is refused that goes on without asking for TLS." },
     { "to", OPTION_REFERENCE, OPTION_AT(struct listener_options, to), .refers_to = "upstreams",
       .doc = "Upstream for every request, or connection, that no host or route covers." },
     { "routes", OPTION_LIST, OPTION_AT(struct listener_options, routes), .table = &route_table,

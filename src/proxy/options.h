@@ -7,7 +7,7 @@
 #include "tls/policy.h"
 
 enum listener_redirect { REDIRECT_NONE, REDIRECT_HTTPS };
-enum service_protocol { SERVICE_INHERITED, SERVICE_HTTP, SERVICE_TCP, SERVICE_PASSTHROUGH };
+enum service_protocol { SERVICE_INHERITED, SERVICE_HTTP, SERVICE_TCP, SERVICE_PASSTHROUGH, SERVICE_POSTGRES };
 enum request_id_mode { REQUEST_ID_MAKE, REQUEST_ID_PASS, REQUEST_ID_OFF };
 
 struct address_options {
@@ -85,6 +85,7 @@ struct listener_options {
     int protocol;                    /* enum service_protocol */
     struct option_list alpn;         /* struct alpn_name_options: for HTTP, or what is written for others */
     struct option_list by_alpn;      /* struct by_alpn_options */
+    bool require_tls;                /* postgres: who does not ask for TLS is refused */
     const char *to;
     struct option_list routes;       /* struct route_options */
     struct option_list hosts;        /* struct host_options */

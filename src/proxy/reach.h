@@ -22,6 +22,7 @@ struct reach {
     struct dial dial;           /* dial.connection: to the server; NULL: none */
     void *owner;
     void (*on_event)(struct connection *c);
+    bool only_one;              /* a certain server, no other */
     int server_number;          /* -1: none was tried */
     unsigned attempts;
     uint64_t tried;             /* bit per server */
@@ -34,6 +35,9 @@ struct reach {
  * -E_MEMORY, ... */
 int reach_start(struct reach *r, struct session *s, const struct snapshot_upstream *upstream, void *owner,
                 void (*on_event)(struct connection *c)) MUST_USE;
+/* The same to one certain server, by its number, which is not replaced by another. */
+int reach_start_at(struct reach *r, struct session *s, const struct snapshot_upstream *upstream, int server_number, void *owner,
+                   void (*on_event)(struct connection *c)) MUST_USE;
 /* 0: the connection stands. -E_AGAIN: on_event follows, also where another server is tried now (set the limit anew when
  * `attempts` has grown). Any other error: no server could be reached, and there is no connection. */
 int reach_advance(struct reach *r) MUST_USE;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "proxy/h2_session.h"
+#include "proxy/postgres.h"
 #include "proxy/relay.h"
 
 static void on_event(struct connection *c)
@@ -40,8 +41,12 @@ static const struct session_stage *stage_after(const struct session *s)
 {
     if (s->awaits_proxy_header)
         return &session_proxied;
+    if (s->awaits_starttls)
+        return &session_postgres_clear;
     if (!s->service)
         return &session_handshake;
+    if (s->service->protocol == SERVICE_POSTGRES)
+        return &session_postgres_first;
     if (s->service->to)
         return &session_relay;
     return s->secure && bytes_equal_text(s->facts.alpn, "h2") ? &session_h2 : &session_h1;
@@ -150,8 +155,9 @@ void session_open(struct session_home *home, struct site *site, const struct sna
         close(fd);
         return;
     }
-    c = listener->tls && !proxied ? connection_new_tls_server(home->net, fd, &session_tls_hooks)
-                                  : connection_new(home->net, fd);
+    c = listener->tls && !listener->starts_in_clear && !proxied
+            ? connection_new_tls_server(home->net, fd, &session_tls_hooks)
+            : connection_new(home->net, fd);
     if (!c) {
         free(s);
         return;
@@ -162,6 +168,7 @@ void session_open(struct session_home *home, struct site *site, const struct sna
                            .host = &listener->fallback,
                            .service = listener->tls ? NULL : &listener->fallback.service,
                            .awaits_proxy_header = proxied,
+                           .awaits_starttls = listener->starts_in_clear,
                            .accepted_ns = loop_now(home->net->loop) };
     session_set_peer(s, peer, local_port);
     timer_init(&s->timer, on_timer);

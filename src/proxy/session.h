@@ -62,6 +62,8 @@ struct session {
     char peer_text[ADDRESS_TEXT];     /* without the port */
     char peer_node[ADDRESS_TEXT];     /* the same as RFC 7239 writes it: "[...]" in quotes, or unknown */
     bool peer_trusted;                /* a listed proxy: its forwarding fields are believed */
+    bool awaits_starttls;             /* before TLS: the client speaks in clear until it asks for it */
+    bool must_negotiate;              /* its ClientHello has to name a protocol that is spoken here */
     bool secure;                      /* TLS, and the handshake is complete */
     bool handshake_logged;            /* the handshake's figures stand in the log of the first request alone */
     bool awaits_proxy_header;         /* before all else: the peer is a listed proxy */

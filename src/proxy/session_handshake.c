@@ -104,6 +104,11 @@ static struct tls_session *choose(struct connection *c, const struct client_hell
         *ret_error = -E_UNKNOWN_HOST;
         return NULL;
     }
+    if (s->must_negotiate && !host_speaks(s->host, hello)) {
+        *ret_alert = ALERT_NO_APPLICATION_PROTOCOL;
+        *ret_error = -E_NO_PROTOCOL;
+        return NULL;
+    }
     certificate = cert_choose(listener->cert_index, hello, (time_t)loop_wall_seconds(c->net->loop), &matched);
     if (!matched && s->host->policy->options->strict_sni) {
         *ret_alert = ALERT_UNRECOGNIZED_NAME;

@@ -112,6 +112,14 @@ const struct snapshot_service *service_for_alpn(const struct snapshot_listener *
     return &host->service;
 }
 
+bool host_speaks(const struct snapshot_host *host, const struct client_hello *hello)
+{
+    for (size_t i = 0; host->alpn[i]; i++)
+        if (offers(hello->alpn, bytes_of_text(host->alpn[i])))
+            return true;
+    return false;
+}
+
 /* A prefix covers whole segments: "/api" covers "/api", "/api/x" and "/api?q", not "/apis". */
 static bool covers(struct bytes prefix, struct bytes path)
 {

@@ -31,6 +31,8 @@ const struct snapshot_service *service_for_hello(const struct snapshot_listener 
 /* The same at the end of its handshake, by the protocol that was negotiated (empty: none). */
 const struct snapshot_service *service_for_alpn(const struct snapshot_listener *listener, const struct snapshot_host *host,
                                                 struct bytes alpn);
+/* Whether the ClientHello offers a protocol by ALPN that the host negotiates. */
+bool host_speaks(const struct snapshot_host *host, const struct client_hello *hello);
 /* The route for a path (of origin form, or "*"), or NULL. */
 const struct snapshot_route *host_route(const struct snapshot_host *host, struct bytes path);
 /* The next server in turn that `tried` does not name; its number, or -E_NO_SERVER. */

@@ -77,6 +77,7 @@ struct snapshot_listener {
     struct snapshot_host *hosts;
     size_t host_count;
     struct hostname_table *host_table;  /* to struct snapshot_host */
+    bool starts_in_clear;               /* its clients ask for TLS in their protocol's own words */
     struct snapshot_alpn *by_alpn;
     size_t by_alpn_count;
     struct certificate **certificates;

@@ -11,6 +11,8 @@ static const char *protocol_name(int protocol)
         return "tcp";
     case SERVICE_PASSTHROUGH:
         return "passthrough";
+    case SERVICE_POSTGRES:
+        return "postgres";
     default:
         return "http";
     }
@@ -25,6 +27,11 @@ static struct snapshot_upstream *use_upstream(struct builder *b, const char *con
         build_error(b, to,
                     "what is passed through is TLS already, which `tls` of the upstream \"%s\" would wrap once more: "
                     "write an upstream without it",
+                    *to);
+    if (upstream && protocol == SERVICE_POSTGRES && upstream->options->tls && upstream->options->tls->enabled)
+        build_error(b, to,
+                    "PostgreSQL servers expect to be asked before TLS, which is not done: remove `tls` of the upstream "
+                    "\"%s\"",
                     *to);
     return upstream;
 }
@@ -76,6 +83,14 @@ static const char *const *alpn_names(struct builder *b, const struct option_list
     return names;
 }
 
+/* What is negotiated where nothing is written. */
+static const char *const *standard_alpn(int protocol)
+{
+    static const char *const postgres[] = { "postgresql", NULL }, *const none[] = { NULL };
+
+    return protocol == SERVICE_HTTP ? http_alpn : protocol == SERVICE_POSTGRES ? postgres : none;
+}
+
 /* Names of by_alpn that are negotiated, then the host's own. */
 static const char *const *with_by_alpn(struct builder *b, const struct snapshot_listener *l, const char *const *own)
 {
@@ -113,7 +128,7 @@ void build_alpn(struct builder *b, struct snapshot_listener *l, struct snapshot_
     else if (h->service.protocol == o->protocol && config_is_set(b->config, &o->alpn))
         own = alpn_names(b, &o->alpn, o->protocol);
     else
-        own = h->service.protocol == SERVICE_HTTP ? http_alpn : &http_alpn[COUNT_OF(http_alpn) - 1];
+        own = standard_alpn(h->service.protocol);
     h->takes_by_alpn = takes_by_alpn(l, h);
     h->alpn = h->takes_by_alpn ? with_by_alpn(b, l, own) : own;
 }
@@ -153,7 +168,8 @@ static bool serves(const struct listener_options *o, int protocol)
 
 bool listener_decrypts(const struct snapshot_listener *l)
 {
-    return l->tls && (serves(l->options, SERVICE_HTTP) || serves(l->options, SERVICE_TCP));
+    return l->tls && (l->options->protocol != SERVICE_PASSTHROUGH || serves(l->options, SERVICE_HTTP) ||
+                      serves(l->options, SERVICE_TCP));
 }
 
 /* Options of TLS of our own, where there is none. */
@@ -202,6 +218,22 @@ static void check_relaying(struct builder *b, const struct snapshot_listener *l)
         build_error(b, &o->hosts, "without TLS no client of this listener names a host: write `to: UPSTREAM` alone");
 }
 
+static void check_postgres(struct builder *b, const struct snapshot_listener *l)
+{
+    const struct listener_options *o = l->options;
+
+    if (config_is_set(b->config, &o->require_tls) && o->protocol != SERVICE_POSTGRES)
+        build_error(b, &o->require_tls, "this is for `protocol: postgres`: clients of all others begin with TLS");
+    if (o->protocol == SERVICE_POSTGRES && !l->tls && o->redirect == REDIRECT_NONE)
+        build_error(b, &o->protocol,
+                    "postgres is about TLS, which is off here: write `protocol: tcp` to relay plain connections");
+    for (size_t i = 0; i < o->hosts.count && o->protocol == SERVICE_POSTGRES; i++) {
+        const struct host_options *h = OPTION_ITEM(struct host_options, &o->hosts, i);
+        if (h->protocol != SERVICE_INHERITED)
+            build_error(b, &h->protocol, "every client of this listener speaks PostgreSQL: remove `protocol`");
+    }
+}
+
 void build_service(struct builder *b, struct snapshot_listener *l)
 {
     const struct listener_options *o = l->options;
@@ -211,6 +243,8 @@ void build_service(struct builder *b, struct snapshot_listener *l)
         l->fallback.service.to = use_upstream(b, &o->to, o->protocol);
         check_relaying(b, l);
     }
+    l->starts_in_clear = l->tls && o->protocol == SERVICE_POSTGRES;
+    check_postgres(b, l);
     build_by_alpn(b, l);
     if (l->tls && !listener_decrypts(l))
         check_undecrypted(b, l);

@@ -1,0 +1,21 @@
+/* postgres.h: the stages of a session where PostgreSQL is served, before its relay.
+ *
+ *     session_postgres_clear --> [session_handshake] --> session_postgres_first --> session_relay
+ *                                                                 '--> session_postgres_cancel --> linger
+ *
+ * A CancelRequest names a server process by a number and a key that only its server knows, and comes on a connection of its
+ * own: which server that is, nobody can tell from it. So it goes to every server of the upstream; those that do not know
+ * the key do nothing (that is PostgreSQL's own protection). In clear text, where no host was named, these are the servers
+ * of the listener's own upstream. The client's connection ends when all of them have ended theirs: by then it is done. */
+#ifndef PROXY_POSTGRES_H
+#define PROXY_POSTGRES_H
+
+#include "proxy/session.h"
+
+enum { POSTGRES_CANCELS_MOST = 64 }; /* servers that hear of one cancellation */
+
+extern const struct session_stage session_postgres_clear;
+extern const struct session_stage session_postgres_first;  /* session->service is set */
+extern const struct session_stage session_postgres_cancel; /* the whole CancelRequest, and no more, is in the connection's `in` */
+
+#endif
