@@ -11,7 +11,8 @@ from support.pki import Pki
 from support.ports import free_port
 from support.unlade import Unlade, site
 
-NEEDED_TOOLS = ("curl", "openssl", "gnutls-cli", "wrk", "/usr/sbin/nginx", "node", "nghttp", "nghttpd")
+NEEDED_TOOLS = ("curl", "openssl", "gnutls-cli", "wrk", "/usr/sbin/nginx", "node", "nghttp", "nghttpd",
+                "redis-server", "redis-cli", "/usr/sbin/mosquitto", "mosquitto_pub", "psql")
 
 
 def pytest_sessionstart(session):
