@@ -48,6 +48,41 @@ static void check_user(struct config *c, const char *const *user)
     }
 }
 
+static void check_owner(struct config *c, const struct address_options *o)
+{
+    uid_t uid;
+    gid_t gid;
+
+    if (o->user && user_find(o->user, &uid) < 0)
+        config_complain(c, COMPLAINT_ERROR, &o->user, "there is no user \"%s\"", o->user);
+    if (o->group && group_find(o->group, &gid) < 0)
+        config_complain(c, COMPLAINT_ERROR, &o->group, "there is no group \"%s\"", o->group);
+}
+
+/* What the kernel's settings make of options of sockets. */
+static void check_sockets(struct config *c, const struct site_options *site)
+{
+    static const char advice[] = "the kernel's setting net.ipv4.tcp_fastopen is %u and does not allow it: "
+                                 "`sysctl -w net.ipv4.tcp_fastopen=3`";
+    unsigned fast_open = machine_fast_open(), backlog = machine_backlog();
+
+    for (size_t i = 0; i < site->listeners.count; i++) {
+        const struct listener_options *l = OPTION_ITEM(struct listener_options, &site->listeners, i);
+        for (size_t k = 0; k < l->address.count; k++)
+            check_owner(c, OPTION_ITEM(struct address_options, &l->address, k));
+        if (l->fast_open && !(fast_open & FAST_OPEN_SERVER))
+            config_complain(c, COMPLAINT_WARNING, &l->fast_open, advice, fast_open);
+        if (l->tcp.backlog > backlog)
+            config_complain(c, COMPLAINT_WARNING, &l->tcp.backlog,
+                            "the kernel lets %u connections wait at most: raise net.core.somaxconn", backlog);
+    }
+    for (size_t i = 0; i < site->upstreams.count; i++) {
+        const struct upstream_options *u = OPTION_ITEM(struct upstream_options, &site->upstreams, i);
+        if (u->fast_open && !(fast_open & FAST_OPEN_CLIENT))
+            config_complain(c, COMPLAINT_WARNING, &u->fast_open, advice, fast_open);
+    }
+}
+
 static void check_process(struct config *c, const struct app_options *o)
 {
     static const char *const access_words[] = { "stdout", "syslog", "off", NULL };
@@ -57,6 +92,7 @@ static void check_process(struct config *c, const struct app_options *o)
     check_target(c, &o->log.access.to, access_words);
     check_target(c, &o->log.events.to, events_words);
     check_user(c, &o->user);
+    check_sockets(c, &o->site);
     if (o->limits.connections > files / 2)
         config_complain(c, COMPLAINT_WARNING, &o->limits.connections,
                         "this needs %llu open files, and the limit is %llu: raise it (ulimit -Hn, LimitNOFILE)",
@@ -122,17 +158,37 @@ static void keep_options(struct deployment *d, const struct app_options *o)
     d->events_level = o->log.events.level;
 }
 
-static void keep_addresses(struct deployment *d, const struct snapshot *s)
+/* Users and groups were checked before. */
+static struct listen_wish wish_for(const struct snapshot_listener *l, size_t k)
+{
+    const struct address_options *o = l->address_options[k];
+    struct listen_wish w = { .address = l->addresses[k],
+                             .tcp = l->options->tcp,
+                             .fast_open = l->options->fast_open,
+                             .uid = (uid_t)-1,
+                             .gid = (gid_t)-1 };
+    unsigned mode = 0;
+
+    CHECK(address_mode(o, &mode) == 0);
+    w.mode = (mode_t)mode;
+    if (o->user)
+        (void)!user_find(o->user, &w.uid);
+    if (o->group)
+        (void)!group_find(o->group, &w.gid);
+    return w;
+}
+
+static void keep_sockets(struct deployment *d, const struct snapshot *s)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < s->listener_count; i++)
-        d->address_count += s->listeners[i].address_count;
-    d->addresses = calloc(d->address_count + 1, sizeof *d->addresses); /* never of nothing */
-    CHECK(d->addresses);
+        d->socket_count += s->listeners[i].address_count;
+    d->sockets = calloc(d->socket_count + 1, sizeof *d->sockets); /* never of nothing */
+    CHECK(d->sockets);
     for (size_t i = 0; i < s->listener_count; i++)
         for (size_t k = 0; k < s->listeners[i].address_count; k++)
-            d->addresses[n++] = s->listeners[i].addresses[k];
+            d->sockets[n++] = wish_for(&s->listeners[i], k);
     d->listeners = (unsigned)s->listener_count;
 }
 
@@ -176,7 +232,7 @@ int deployment_make(const struct loader_source *source, FILE *complaints, struct
     generations++;
     *d = (struct deployment){ .generation = generations, .memfd = -1, .access.fd = -1, .events.fd = -1 };
     keep_options(d, config_root(loaded.config));
-    keep_addresses(d, s);
+    keep_sockets(d, s);
     d->warnings = (unsigned)config_warning_count(loaded.config);
     r = keep_bundle(d, loaded.bundle);
     if (r < 0)
@@ -222,7 +278,7 @@ void deployment_free(struct deployment *d)
         close(d->memfd);
     log_target_close(&d->access);
     log_target_close(&d->events);
-    free(d->addresses);
+    free(d->sockets);
     free(d->user);
     free(d->access_to);
     free(d->events_to);

@@ -12,13 +12,13 @@
 #include "app/loader.h"
 #include "app/logs.h"
 #include "app/privileges.h"
-#include "base/address.h"
+#include "app/sockets.h"
 
 struct deployment {
     unsigned generation;
     int memfd;
-    struct address *addresses; /* of all listeners */
-    size_t address_count;
+    struct listen_wish *sockets; /* of all listeners */
+    size_t socket_count;
     unsigned listeners, warnings;
     /* of the options */
     unsigned workers;          /* threads, decided */

@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+#include "base/bytes.h"
 
 static bool read_text(const char *path, char *text, size_t room)
 {
@@ -98,4 +101,25 @@ uint64_t machine_raise_files(void)
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
         return UINT32_MAX;
     return limit.rlim_cur;
+}
+
+static unsigned read_setting(const char *path, unsigned otherwise)
+{
+    char text[32];
+    uint64_t number;
+
+    if (!read_text(path, text, sizeof text))
+        return otherwise;
+    text[strcspn(text, "\n")] = '\0';
+    return bytes_to_number(bytes_of_text(text), INT_MAX, &number) == 0 ? (unsigned)number : otherwise;
+}
+
+unsigned machine_fast_open(void)
+{
+    return read_setting("/proc/sys/net/ipv4/tcp_fastopen", FAST_OPEN_CLIENT);
+}
+
+unsigned machine_backlog(void)
+{
+    return read_setting("/proc/sys/net/core/somaxconn", SOMAXCONN);
 }

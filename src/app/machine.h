@@ -9,4 +9,10 @@ unsigned machine_cores(void);
 /* Raises the limit of open files to what is allowed, and returns it. */
 uint64_t machine_raise_files(void);
 
+/* net.ipv4.tcp_fastopen: who may speak TCP Fast Open here. */
+enum { FAST_OPEN_CLIENT = 1, FAST_OPEN_SERVER = 2 };
+unsigned machine_fast_open(void);
+/* net.core.somaxconn: how many connections may wait on a listening socket. */
+unsigned machine_backlog(void);
+
 #endif

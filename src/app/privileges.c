@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
+
 int identity_find(const char *name, struct identity *ret_identity)
 {
     struct identity found = { .is_needed = geteuid() == 0 };
@@ -30,6 +32,34 @@ int identity_find(const char *name, struct identity *ret_identity)
     if (getgrouplist(found.name, found.gid, found.groups, &found.group_count) < 0)
         found.group_count = found.group_count < IDENTITY_GROUPS ? found.group_count : IDENTITY_GROUPS;
     *ret_identity = found;
+    return 0;
+}
+
+/* (uid_t)-1 stands for nobody in the calls that take it. */
+static bool is_number(const char *name, uint64_t *ret_number)
+{
+    return bytes_to_number(bytes_of_text(name), UINT32_MAX - 1, ret_number) == 0;
+}
+
+int user_find(const char *name, uid_t *ret_uid)
+{
+    const struct passwd *user = getpwnam(name);
+    uint64_t number;
+
+    if (!user && !is_number(name, &number))
+        return -E_CONFIG;
+    *ret_uid = user ? user->pw_uid : (uid_t)number;
+    return 0;
+}
+
+int group_find(const char *name, gid_t *ret_gid)
+{
+    const struct group *group = getgrnam(name);
+    uint64_t number;
+
+    if (!group && !is_number(name, &number))
+        return -E_CONFIG;
+    *ret_gid = group ? group->gr_gid : (gid_t)number;
     return 0;
 }
 

@@ -21,6 +21,10 @@ struct identity {
 /* name: a user, or NULL for `unlade` where it exists, else `nobody`. Returns 0 or -E_CONFIG when there is no such user. */
 int identity_find(const char *name, struct identity *ret_identity) MUST_USE;
 
+/* A user or a group by name or number. Returns 0, or -E_CONFIG when there is none of that name. */
+int user_find(const char *name, uid_t *ret_uid) MUST_USE;
+int group_find(const char *name, gid_t *ret_gid) MUST_USE;
+
 /* Takes on the identity, gives up every capability and the right to gain any (no_new_privs), keeps keys out of core
  * files and debuggers, and dies when `parent` does. In a fresh child. Returns 0 or -E_SYSTEM (errno). */
 int privileges_drop(const struct identity *identity, pid_t parent) MUST_USE;

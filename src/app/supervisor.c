@@ -105,7 +105,7 @@ static void reopen_logs(struct supervisor *s)
 
 static uint64_t connections_of(const struct deployment *d)
 {
-    uint64_t files = machine_raise_files(), listening = (uint64_t)d->address_count * d->workers;
+    uint64_t files = machine_raise_files(), listening = (uint64_t)d->socket_count * d->workers;
     uint64_t most = files > DESCRIPTORS_OWN + listening + 2 ? (files - DESCRIPTORS_OWN - listening) / 2 : 1;
 
     return d->connections && d->connections < most ? d->connections : most;
@@ -316,7 +316,7 @@ static void reload(struct supervisor *s)
         return;
     }
     keep_fixed(s->current, s->next);
-    if (sockets_prepare(&s->sockets, s->next->addresses, s->next->address_count, why) < 0) {
+    if (sockets_prepare(&s->sockets, s->next->sockets, s->next->socket_count, why) < 0) {
         log_error("%s", why);
         abandon_next(s);
         reload_failed();
@@ -537,7 +537,8 @@ static int start(struct supervisor *s)
     if (identity_find(s->current->user, &s->identity) < 0)
         return -E_CONFIG; /* checked before */
     s->sockets.threads = s->current->workers;
-    if (sockets_prepare(&s->sockets, s->current->addresses, s->current->address_count, why) < 0) {
+    inherited_read(&s->sockets.inherited);
+    if (sockets_prepare(&s->sockets, s->current->sockets, s->current->socket_count, why) < 0) {
         log_error("%s", why);
         return -E_SYSTEM;
     }

@@ -29,6 +29,7 @@ enum error_class {
     X(E_SYNTAX,              PEER,     400, "syntax",                 "malformed message") \
     X(E_AMBIGUOUS,           PEER,     400, "ambiguous",              "ambiguous message framing") \
     X(E_HOST,                PEER,     400, "host",                   "missing, repeated or invalid Host") \
+    X(E_PATH,                PEER,     400, "path",                   "dot segments in a path that is to be rewritten") \
     X(E_METHOD,              PEER,     405, "method",                 "this method is not served") \
     X(E_LENGTH_REQUIRED,     PEER,     411, "length_required",        "the request needs a length") \
     X(E_BODY_TOO_LARGE,      LIMIT,    413, "body_too_large",         "the request body is too large") \

@@ -36,6 +36,14 @@ int message_add(struct message *m, struct bytes name, struct bytes value)
     return message_push(m, &(struct field){ name, value, (uint8_t)id, (uint8_t)like });
 }
 
+int message_append(struct message *m, const struct fields *fields)
+{
+    for (uint32_t i = 0; i < fields->count; i++)
+        if (message_push(m, &fields->at[i]))
+            return -E_MEMORY;
+    return 0;
+}
+
 int message_add_known(struct message *m, enum field_id id, struct bytes value)
 {
     if (field_is_framing(id))

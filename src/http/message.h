@@ -109,6 +109,7 @@ bool method_is_idempotent(enum http_method method); /* RFC 9110 9.2.2 */
 bool method_is_safe(enum http_method method);
 /* name: a valid token, in any case. */
 enum field_id field_id_of(struct bytes name);
+enum field_id field_id_like(struct bytes name);    /* that a backend may take it for: "content_length" */
 struct bytes field_name_of(enum field_id id);      /* "x-request-id" */
 struct bytes field_name_written(enum field_id id); /* "X-Request-ID", as HTTP/1 writes what we add ourselves */
 /* Whether this is a token (RFC 9110 5.6.2), as names of fields and protocols are; and whether a text can be a field's
@@ -122,6 +123,8 @@ bool field_is_framing(enum field_id id);
  * them. Returns 0, -E_MEMORY, or -E_INTERNAL for a field of framing: set the member for it instead. */
 int message_add(struct message *m, struct bytes name, struct bytes value) MUST_USE;
 int message_add_known(struct message *m, enum field_id id, struct bytes value) MUST_USE;
+/* Appends fields that were made by message_add() to another message, whose memory outlives this one. 0 or -E_MEMORY. */
+int message_append(struct message *m, const struct fields *fields) MUST_USE;
 /* The first one's value, or NULL. */
 const struct bytes *message_field(const struct message *m, enum field_id id);
 const struct bytes *message_field_named(const struct message *m, struct bytes name);
@@ -131,6 +134,8 @@ void message_remove(struct message *m, enum field_id id);
 /* The same for several at once: a sum of FIELD_BIT(id). */
 void message_remove_set(struct message *m, uint64_t ids);
 void message_remove_named(struct message *m, struct bytes name);
+/* Whether the two count as equal there. */
+bool field_names_alike(struct bytes a, struct bytes b);
 
 /* Whether a response to such a request has content at all (RFC 9112 6.3: not HEAD, 1xx, 204, 304; nor a
  * 2xx to CONNECT, behind which a tunnel starts). */

@@ -100,6 +100,14 @@ enum field_id field_id_of(struct bytes name)
     return field_lookup(name, &like);
 }
 
+enum field_id field_id_like(struct bytes name)
+{
+    enum field_id like;
+
+    (void)field_lookup(name, &like);
+    return like;
+}
+
 struct bytes field_name_of(enum field_id id)
 {
     CHECK(id < FIELD_COUNT);

@@ -14,8 +14,6 @@
 /* name: a valid token. Returns its number, FIELD_OTHER for unknown ones.
  *   ret_like   the same, also for what a backend may take for it ("content_length") */
 enum field_id field_lookup(struct bytes name, enum field_id *ret_like);
-/* Equal but for case and for punctuation: any byte that is neither letter nor digit equals any other. */
-bool field_names_alike(struct bytes a, struct bytes b);
 
 /* Makes room for more fields. Returns 0 or -E_MEMORY. */
 int message_grow(struct message *m) MUST_USE;

@@ -101,7 +101,7 @@ static ssize_t write_socket(struct connection *c, struct bytes data)
         n = sendmsg(c->watch.fd, &message, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     if (n < 0) {
-        if (errno != EAGAIN && errno != ENOTCONN) {
+        if (errno != EAGAIN && errno != ENOTCONN && errno != EINPROGRESS) { /* the last: a fast open without its cookie */
             c->was_reset |= errno == ECONNRESET;
             return -E_RESET;
         }

@@ -1,17 +1,42 @@
 #include "net/socket.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-static void set_no_delay(int fd, const struct address *a)
-{
-    const int on = 1;
+#include "loop/loop.h"
 
-    if (a->any.sa_family != AF_UNIX)
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+static int set(int fd, int level, int name, uint64_t value)
+{
+    const int number = value > INT_MAX ? INT_MAX : (int)value;
+    return setsockopt(fd, level, name, &number, sizeof number);
+}
+
+/* Rounded up: a limit is never shorter than what was written. */
+static uint64_t in_units(uint64_t ns, uint64_t unit_ns)
+{
+    return ns / unit_ns + (ns % unit_ns != 0);
+}
+
+int socket_tune(int fd, const struct socket_options *o)
+{
+    int failed = set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+
+    failed |= set(fd, SOL_SOCKET, SO_KEEPALIVE, o->keep_alive_ns != 0);
+    if (o->keep_alive_ns) {
+        failed |= set(fd, IPPROTO_TCP, TCP_KEEPIDLE, in_units(o->keep_alive_ns, NS_PER_S));
+        failed |= set(fd, IPPROTO_TCP, TCP_KEEPINTVL, in_units(o->keep_alive_interval_ns, NS_PER_S));
+        failed |= set(fd, IPPROTO_TCP, TCP_KEEPCNT, o->keep_alive_probes);
+    }
+    failed |= set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, in_units(o->user_timeout_ns, NS_PER_MS));
+    if (o->send_buffer_bytes)
+        failed |= set(fd, SOL_SOCKET, SO_SNDBUF, o->send_buffer_bytes);
+    if (o->receive_buffer_bytes)
+        failed |= set(fd, SOL_SOCKET, SO_RCVBUF, o->receive_buffer_bytes);
+    return failed ? -E_SYSTEM : 0;
 }
 
 int socket_accept(int listener, struct address *ret_peer)
@@ -20,10 +45,8 @@ int socket_accept(int listener, struct address *ret_peer)
 
     ret_peer->size = sizeof(struct sockaddr_un);
     fd = accept4(listener, &ret_peer->any, &ret_peer->size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-        set_no_delay(fd, ret_peer);
+    if (fd >= 0)
         return fd;
-    }
     switch (errno) {
     case EAGAIN:
         return -E_AGAIN;
@@ -37,15 +60,20 @@ int socket_accept(int listener, struct address *ret_peer)
     }
 }
 
-int socket_connect(const struct address *to)
+int socket_connect(const struct address *to, const struct socket_options *o, bool fast_open, bool *ret_open)
 {
     int fd = socket(to->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int error;
 
     if (fd < 0)
         return errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM ? -E_LIMIT : -E_SYSTEM;
-    set_no_delay(fd, to);
-    if (connect(fd, &to->any, to->size) == 0 || errno == EINPROGRESS)
+    if (to->any.sa_family != AF_UNIX) {
+        (void)!socket_tune(fd, o); /* without them it is slower to notice an end, but a connection */
+        if (fast_open)
+            (void)set(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1);
+    }
+    *ret_open = connect(fd, &to->any, to->size) == 0;
+    if (*ret_open || errno == EINPROGRESS)
         return fd;
     error = errno == EADDRNOTAVAIL ? -E_LIMIT : -E_CONNECT; /* EAGAIN: a Unix socket whose queue is full */
     close(fd);

@@ -1,15 +1,21 @@
-/* socket.h: the few socket calls of the worker, with the options that its sockets get. */
+/* socket.h: the few socket calls of the worker, and the options that sockets get. */
 #ifndef NET_SOCKET_H
 #define NET_SOCKET_H
 
 #include "base/address.h"
+#include "net/options.h"
 
-/* The next connection of a listening socket, non-blocking, with TCP_NODELAY. Returns the descriptor, -E_AGAIN when the
+/* The next connection of a listening socket, non-blocking, with that one's options. Returns the descriptor, -E_AGAIN when the
  * queue is empty, -E_LIMIT when descriptors or memory are out, or -E_SYSTEM (that one connection is lost). */
 int socket_accept(int listener, struct address *ret_peer) MUST_USE;
-/* Starts a non-blocking connection with TCP_NODELAY. Returns the descriptor, -E_CONNECT (refused at once, no route),
- * -E_LIMIT (descriptors, ports) or -E_SYSTEM. */
-int socket_connect(const struct address *to) MUST_USE;
+/* Starts a non-blocking connection. fast_open: where the server has given us a cookie before, nothing is sent until the
+ * first write, which then goes with the SYN (RFC 7413).
+ * *ret_open: it may be written to at once (a Unix socket, or an open that was put off); else see socket_connected().
+ * Returns the descriptor, -E_CONNECT (refused at once, no route), -E_LIMIT (descriptors, ports) or -E_SYSTEM. */
+int socket_connect(const struct address *to, const struct socket_options *o, bool fast_open, bool *ret_open) MUST_USE;
+/* Sets the options of a TCP socket, TCP_NODELAY among them. Buffers of a size of their own never become the kernel's again.
+ * Returns 0, or -E_SYSTEM (errno) when the kernel refused one of them; the others are set. */
+int socket_tune(int fd, const struct socket_options *o) MUST_USE;
 /* After the descriptor became writable: 0 when the connection stands, -E_AGAIN, or -E_CONNECT. */
 int socket_connected(int fd) MUST_USE;
 /* Whether an idle connection is still good: nothing to read and not ended. One system call. */

@@ -321,48 +321,52 @@ static int64_t unix_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-static void take_times(struct exchange *x, uint64_t began_ns)
+static void note_beginning(struct exchange *x, uint64_t began_ns)
 {
     x->began_ns = began_ns;
     x->head_ns = loop_now(exchange_loop(x));
     x->started_unix_us = unix_us();
     x->client_version = x->request.version ? x->request.version : HTTP_1_1;
+    x->asked_method = x->request.method_name;
+    x->asked_authority = x->request.authority;
+    x->asked_path = x->request.path;
 }
 
 void exchange_refuse(struct exchange *x, int error, uint64_t began_ns)
 {
-    take_times(x, began_ns);
+    note_beginning(x, began_ns);
     exchange_abort(x, error);
+}
+
+/* The request is one that listener or route answer by themselves. */
+static int answer_for_route(struct exchange *x)
+{
+    x->is_own = true;
+    drain_request(x);
+    return x->route ? respond_route(x) : respond_redirect_https(x);
+}
+
+static int pass_on(struct exchange *x)
+{
+    int error = forward_request(x);
+
+    x->may_be_silent = x->upstream->options->protocol != UPSTREAM_HTTP1 && grpc_is_call(&x->request);
+    return error ? error : find_server(x);
 }
 
 void exchange_begin(struct exchange *x, int error, uint64_t began_ns)
 {
     struct message *m = &x->request;
 
-    take_times(x, began_ns);
+    note_beginning(x, began_ns);
     x->must_close = error || !m->persistent || x->session->home->draining;
     x->client_ended = error == 0 && m->body == BODY_NONE;
     x->client_expects = m->expect_continue;
     x->host = &x->session->listener->fallback;
-    x->asked_method = m->method_name;
-    x->asked_authority = m->authority;
-    x->asked_path = m->path;
     if (!error)
         error = admit(x);
-    if (!error && x->session->listener->options->redirect == REDIRECT_HTTPS) {
-        x->is_own = true;
-        drain_request(x);
-        error = respond_redirect_https(x);
-        if (!error) {
-            exchange_run(x);
-            return;
-        }
-    }
     if (!error)
-        error = forward_request(x);
-    x->may_be_silent = !error && x->upstream->options->protocol != UPSTREAM_HTTP1 && grpc_is_call(m);
-    if (!error)
-        error = find_server(x);
+        error = x->upstream ? pass_on(x) : answer_for_route(x);
     if (error)
         answer(x, error);
     else

@@ -1,5 +1,6 @@
 #include "proxy/forward.h"
 
+#include "proxy/rewrite.h"
 #include "tls/random.h"
 
 /* Names by which backends are told who the client is. All punctuation counts as '-', since many map it to one variable.
@@ -34,6 +35,13 @@ static bool is_identity(const struct field *f)
         if (matches(f->name, identity_names[i]))
             return true;
     return false;
+}
+
+bool forward_sets(struct bytes name)
+{
+    const struct field field = { .name = name };
+
+    return is_identity(&field) || matches(name, "x-request-id");
 }
 
 static bool is_request_id(const struct field *f)
@@ -180,6 +188,8 @@ int forward_request(struct exchange *x)
         error = set_request_id(x, request_id);
     if (!error)
         error = set_chain(x, &chain);
+    if (!error)
+        error = rewrite_request(&x->request, x->route);
     x->request.version = HTTP_1_1;
     x->request.persistent = true;
     return error;
@@ -199,6 +209,7 @@ int forward_response(struct exchange *x)
 {
     struct message *m = &x->response;
     bool old_client = x->client_version < HTTP_1_1;
+    int error;
 
     if (m->body != BODY_TUNNEL)
         m->upgrade = BYTES_NONE; /* offers of the server to switch */
@@ -212,5 +223,6 @@ int forward_response(struct exchange *x)
         m->reason = bytes_of_text(status_reason(m->status));
     m->version = HTTP_1_1;
     m->persistent = !x->must_close;
-    return forward_hsts(x);
+    error = forward_hsts(x);
+    return error ? error : rewrite_fields(m, &x->route->response_fields);
 }

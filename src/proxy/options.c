@@ -6,7 +6,13 @@
 
 static const struct option address_rows[] = {
     { "endpoint", OPTION_ENDPOINT, OPTION_AT(struct address_options, endpoint), .required = true,
-      .doc = "\"0.0.0.0:443\", \"[::]:443\", \":443\" (every address, IPv4 and IPv6), unix:/path." },
+      .doc = "\"0.0.0.0:443\", \"[::]:443\", \":443\" (every address, IPv4 and IPv6), unix:/path, unix:@name "
+             "(abstract)." },
+    { "mode", OPTION_TEXT, OPTION_AT(struct address_options, mode), .standard = "\"0666\"",
+      .doc = "Permissions of a Unix socket's file, octal: who may write to it may connect." },
+    { "user", OPTION_TEXT, OPTION_AT(struct address_options, user),
+      .doc = "Whose the file of a Unix socket is, a name or a number. By default that of who starts the service." },
+    { "group", OPTION_TEXT, OPTION_AT(struct address_options, group), .doc = "Its group, likewise." },
 };
 static const struct option_table address_table =
     OPTION_TABLE("address", struct address_options, address_rows, "Where a listener listens.", .shorthand = "endpoint");
@@ -83,27 +89,6 @@ static const struct option_table hsts_table =
     OPTION_TABLE("hsts", struct hsts_options, hsts_rows,
                  "Strict-Transport-Security (RFC 6797), set on every response over TLS.", .shorthand = "max_age");
 
-static const struct option upgrade_rows[] = {
-    { "protocol", OPTION_TEXT, OPTION_AT(struct upgrade_options, protocol), .required = true,
-      .doc = "A protocol as in the field Upgrade: websocket, or with its version, mqtt/3.1." },
-};
-static const struct option_table upgrade_table = OPTION_TABLE(
-    "upgrade", struct upgrade_options, upgrade_rows, "A protocol that clients may switch to.", .shorthand = "protocol");
-
-static const struct option route_rows[] = {
-    { "path", OPTION_TEXT, OPTION_AT(struct route_options, path), .standard = "/",
-      .doc = "Prefix of the path, byte for byte, on whole segments: /api covers /api and /api/x, not /apis. The "
-             "longest prefix wins." },
-    { "to", OPTION_REFERENCE, OPTION_AT(struct route_options, to), .refers_to = "upstreams", .required = true,
-      .doc = "The upstream that gets the request." },
-    { "upgrade", OPTION_LIST, OPTION_AT(struct route_options, upgrade), .table = &upgrade_table,
-      .standard = "[websocket]",
-      .doc = "Protocols that clients may switch to (HTTP's Upgrade); [] for none. From all others the field Upgrade is "
-             "taken, so that they are ordinary requests. h2c is never passed on." },
-};
-static const struct option_table route_table =
-    OPTION_TABLE("route", struct route_options, route_rows, "Which upstream gets the requests for a path.");
-
 static const struct option alpn_name_rows[] = {
     { "name", OPTION_TEXT, OPTION_AT(struct alpn_name_options, name), .required = true, .doc = "h2, http/1.1, mqtt" },
 };
@@ -144,10 +129,12 @@ static const struct option host_rows[] = {
              "that was made under another policy for client certificates gets 421." },
     { "to", OPTION_REFERENCE, OPTION_AT(struct host_options, to), .refers_to = "upstreams",
       .doc = "Upstream for every path that no route covers, or for every connection where this host is no HTTP." },
-    { "routes", OPTION_LIST, OPTION_AT(struct host_options, routes), .table = &route_table,
+    { "routes", OPTION_LIST, OPTION_AT(struct host_options, routes), .table = &route_options,
       .doc = "Upstreams by path." },
     { "hsts", OPTION_OPTIONAL, OPTION_AT(struct host_options, hsts), .table = &hsts_table,
       .doc = "Strict-Transport-Security; the listener's by default." },
+    { "headers", OPTION_OPTIONAL, OPTION_AT(struct host_options, headers), .table = &headers_options,
+      .doc = "Header fields to set, add and remove, in all routes of this host." },
 };
 static const struct option_table host_table =
     OPTION_TABLE("host", struct host_options, host_rows,
@@ -195,7 +182,7 @@ static const struct option listener_rows[] = {
       .doc = "postgres: whether a client is refused that goes on without asking for TLS." },
     { "to", OPTION_REFERENCE, OPTION_AT(struct listener_options, to), .refers_to = "upstreams",
       .doc = "Upstream for every request, or connection, that no host or route covers." },
-    { "routes", OPTION_LIST, OPTION_AT(struct listener_options, routes), .table = &route_table,
+    { "routes", OPTION_LIST, OPTION_AT(struct listener_options, routes), .table = &route_options,
       .doc = "Upstreams by path, for hosts that are not in `hosts`." },
     { "hosts", OPTION_MAP, OPTION_AT(struct listener_options, hosts), .table = &host_table,
       .doc = "Virtual hosts by name." },
@@ -203,11 +190,21 @@ static const struct option listener_rows[] = {
       .standard = "none", .doc = "Send clients elsewhere instead. A listener that redirects to HTTPS is plain HTTP." },
     { "hsts", OPTION_OPTIONAL, OPTION_AT(struct listener_options, hsts), .table = &hsts_table,
       .doc = "Strict-Transport-Security on responses." },
+    { "headers", OPTION_OPTIONAL, OPTION_AT(struct listener_options, headers), .table = &headers_options,
+      .doc = "Header fields to set, add and remove, in all routes of all hosts." },
     { "trusted_proxies", OPTION_LIST, OPTION_AT(struct listener_options, trusted_proxies), .table = &network_table,
       .doc = "Networks whose X-Forwarded-* and Forwarded fields are believed and appended to. From all others they are "
              "replaced." },
     { "proxy_protocol", OPTION_OPTIONAL, OPTION_AT(struct listener_options, proxy_protocol),
       .table = &proxy_protocol_table, .doc = "Take the client's address from the PROXY protocol." },
+    { "fast_open", OPTION_NUMBER, OPTION_AT(struct listener_options, fast_open), .standard = "off", .zero = "off",
+      .most = 65535,
+      .doc =
+          "TCP Fast Open: so many clients may wait whose first bytes came with the SYN. The network may deliver those "
+          "bytes twice, which TLS sees through, and plain HTTP does not. The kernel must allow it: "
+          "net.ipv4.tcp_fastopen 3." },
+    { "tcp", OPTION_SECTION, OPTION_AT(struct listener_options, tcp), .table = &listener_socket_options,
+      .doc = "Options of the sockets." },
     { "request_id", OPTION_CHOICE, OPTION_AT(struct listener_options, request_id), .choices = request_id_choices,
       .standard = "make", .doc = "X-Request-Id, which also stands in the access log." },
     { "timeouts", OPTION_SECTION, OPTION_AT(struct listener_options, timeouts), .table = &timeouts_table,
@@ -226,4 +223,19 @@ const struct option_table listener_options =
 bool listener_speaks_tls(const struct listener_options *l)
 {
     return l->redirect != REDIRECT_HTTPS && strcmp(l->tls, "off") != 0;
+}
+
+int address_mode(const struct address_options *o, unsigned *ret_mode)
+{
+    size_t digits = strlen(o->mode);
+    unsigned mode = 0;
+
+    if (digits < 3 || digits > 4 || strspn(o->mode, "01234567") != digits)
+        return -E_SYNTAX;
+    for (const char *digit = o->mode; *digit; digit++)
+        mode = 8 * mode + (unsigned)(*digit - '0');
+    if (mode > 0777)
+        return -E_SYNTAX;
+    *ret_mode = mode;
+    return 0;
 }

@@ -3,7 +3,10 @@
 #ifndef PROXY_OPTIONS_H
 #define PROXY_OPTIONS_H
 
+#include "base/error.h"
 #include "base/option.h"
+#include "net/options.h"
+#include "proxy/route_options.h"
 #include "tls/policy.h"
 
 enum listener_redirect { REDIRECT_NONE, REDIRECT_HTTPS };
@@ -12,6 +15,8 @@ enum request_id_mode { REQUEST_ID_MAKE, REQUEST_ID_PASS, REQUEST_ID_OFF };
 
 struct address_options {
     struct option_endpoint endpoint;
+    const char *mode;        /* of a Unix socket's file, octal */
+    const char *user, *group; /* whose it is; NULL: as it was made */
 };
 
 struct network_options {
@@ -47,16 +52,6 @@ struct hsts_options {
     bool subdomains, preload;
 };
 
-struct upgrade_options {
-    const char *protocol;
-};
-
-struct route_options {
-    const char *path; /* prefix */
-    const char *to;   /* an upstream's name */
-    struct option_list upgrade; /* struct upgrade_options */
-};
-
 struct alpn_name_options {
     const char *name;
 };
@@ -75,6 +70,7 @@ struct host_options {
     const char *to;
     struct option_list routes;
     struct hsts_options *hsts; /* NULL: the listener's */
+    struct headers_options *headers;
 };
 
 struct listener_options {
@@ -91,8 +87,11 @@ struct listener_options {
     struct option_list hosts;        /* struct host_options */
     int redirect;                    /* enum listener_redirect */
     struct hsts_options *hsts;
+    struct headers_options *headers;
     struct option_list trusted_proxies; /* struct network_options */
     struct proxy_protocol_options *proxy_protocol; /* NULL: not spoken */
+    uint64_t fast_open;              /* connections that may wait with data in their SYN; 0: none */
+    struct socket_options tcp;
     int request_id;                  /* enum request_id_mode */
     struct listener_timeouts timeouts;
     struct listener_limits limits;
@@ -108,6 +107,8 @@ struct site_options {
 
 extern const struct option_table listener_options;
 
+/* The permissions that are written there. Returns 0, or -E_SYNTAX. */
+int address_mode(const struct address_options *o, unsigned *ret_mode) MUST_USE;
 /* Whether a listener speaks TLS: unless `tls: off` is written, or it only redirects to HTTPS. */
 bool listener_speaks_tls(const struct listener_options *l);
 

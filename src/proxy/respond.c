@@ -4,6 +4,7 @@
 
 #include "http/grpc.h"
 #include "proxy/forward.h"
+#include "proxy/rewrite.h"
 
 /* The time in the form of RFC 9110 5.6.7, made once a second. */
 static struct bytes http_date(int64_t now)
@@ -30,8 +31,8 @@ static bool wants_json(const struct message *request)
            !memmem(accept->at, accept->size, "text/html", 9);
 }
 
-/* Starts a response with that status and the fields that all of ours have; the body is text (may be NULL: none). */
-static int start(struct exchange *x, int status, const char *type, const char *body)
+/* Starts a response with that status and the fields that all of ours have; without a body, type is NULL. */
+static int start(struct exchange *x, int status, const char *type, struct bytes body)
 {
     struct message *m = &x->response;
     struct arena *arena = &x->arena;
@@ -42,17 +43,18 @@ static int start(struct exchange *x, int status, const char *type, const char *b
     m->status = status;
     m->reason = bytes_of_text(status_reason(status));
     m->has_length = true;
-    m->length = body ? strlen(body) : 0;
+    m->length = body.size;
     m->body = BODY_LENGTH;
-    x->own_body = bytes_of_text(body);
-    if (x->request.method == METHOD_HEAD) {
+    x->own_body = body;
+    if (x->request.method == METHOD_HEAD || status == 204) {
         m->body = BODY_NONE;
+        m->has_length = status != 204; /* RFC 9110 8.6 */
         x->own_body = BYTES_NONE;
     }
     m->persistent = !x->must_close;
     error =
         message_add_known(m, FIELD_DATE, arena_copy(arena, http_date(loop_wall_seconds(x->session->home->net->loop))));
-    if (!error && body)
+    if (!error && type)
         error = message_add_known(m, FIELD_CONTENT_TYPE, bytes_of_text(type));
     return error ? error : forward_hsts(x);
 }
@@ -65,7 +67,7 @@ static int respond_grpc(struct exchange *x, int error)
     enum grpc_status number =
         error == -E_SERVER_RESET ? grpc_status_of_reset(x->reset_code) : grpc_status_of(error_status(error));
     const char *status = arena_printf(&x->arena, "%d", (int)number);
-    int failed = text.at && status ? start(x, 200, NULL, NULL) : -E_MEMORY;
+    int failed = text.at && status ? start(x, 200, NULL, BYTES_NONE) : -E_MEMORY;
 
     if (!failed)
         failed = message_add_known(m, FIELD_CONTENT_TYPE, type);
@@ -91,7 +93,7 @@ int respond_error(struct exchange *x, int error)
     }
     if (!body)
         return -E_MEMORY;
-    failed = start(x, status, type, body);
+    failed = start(x, status, type, bytes_of_text(body));
     if (!failed && status == 405)
         failed = message_add(&x->response, BYTES_LITERAL("Allow"),
                              BYTES_LITERAL("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
@@ -113,6 +115,31 @@ int respond_redirect_https(struct exchange *x)
                             BYTES_PRINT(bytes_equal_text(x->request.path, "*") ? BYTES_LITERAL("/") : x->request.path));
     if (!location)
         return -E_MEMORY;
-    error = start(x, 308, NULL, NULL);
+    error = start(x, 308, NULL, BYTES_NONE);
     return error ? error : message_add(&x->response, BYTES_LITERAL("Location"), bytes_of_text(location));
+}
+
+static int respond_redirect(struct exchange *x, const struct snapshot_redirect *redirect)
+{
+    struct bytes path = bytes_equal_text(x->request.path, "*") ? BYTES_LITERAL("/") : x->request.path;
+    struct bytes prefix = x->route->path, location = redirect->to;
+    int error = 0;
+
+    while (prefix.size && prefix.at[prefix.size - 1] == '/')
+        prefix.size--;
+    if (redirect->keep_path)
+        error = rewrite_path(&x->arena, path, prefix.size, redirect->to, &location);
+    if (!error)
+        error = start(x, redirect->status, NULL, BYTES_NONE);
+    return error ? error : message_add(&x->response, BYTES_LITERAL("Location"), location);
+}
+
+int respond_route(struct exchange *x)
+{
+    const struct snapshot_route *route = x->route;
+    const struct snapshot_respond *fixed = route->respond;
+    int error = route->redirect ? respond_redirect(x, route->redirect)
+                                : start(x, fixed->status, fixed->body.size ? fixed->type : NULL, fixed->body);
+
+    return error ? error : rewrite_fields(&x->response, &route->response_fields);
 }

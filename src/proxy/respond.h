@@ -9,5 +9,7 @@
 int respond_error(struct exchange *x, int error) MUST_USE;
 /* 308 to the same URL under https. Returns 0, -E_HOST when the request names no host, or -E_MEMORY. */
 int respond_redirect_https(struct exchange *x) MUST_USE;
+/* What the route answers itself: a redirect or a fixed response. Returns 0, -E_PATH or -E_MEMORY. */
+int respond_route(struct exchange *x) MUST_USE;
 
 #endif

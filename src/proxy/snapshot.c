@@ -94,6 +94,8 @@ static void check_redirect(struct builder *b, const struct listener_options *o)
         build_error(b, &o->routes, "`routes` %s", message);
     if (o->hosts.count)
         build_error(b, &o->hosts, "`hosts` %s", message);
+    if (o->headers)
+        build_error(b, o->headers, "`headers` %s", message);
     if (config_is_set(b->config, &o->tls) && strcmp(o->tls, "off") != 0)
         build_error(b, &o->tls, "a listener that redirects to HTTPS is plain HTTP: remove `tls`, or the redirect");
 }

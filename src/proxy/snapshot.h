@@ -37,9 +37,35 @@ struct snapshot_upstream {
     size_t server_count;
 };
 
+struct field_rules {                    /* changes of header fields; what is replaced is removed, then added */
+    const struct bytes *removed;
+    size_t removed_count;
+    struct fields added;
+};
+
+struct snapshot_redirect {
+    int status;
+    struct bytes to;                    /* with keep_path without a '/' at its end */
+    bool keep_path;
+};
+
+struct snapshot_respond {
+    int status;
+    struct bytes body;
+    const char *type;
+};
+
 struct snapshot_route {
     struct bytes path;                  /* prefix */
-    struct snapshot_upstream *to;
+    struct snapshot_upstream *to;       /* one of these three, the others are NULL */
+    const struct snapshot_redirect *redirect;
+    const struct snapshot_respond *respond;
+    struct bytes host;                  /* that the server is told; empty: the client's */
+    bool rewrites_path;                 /* its first prefix_bytes become `prefix` */
+    size_t prefix_bytes;
+    struct bytes prefix;
+    struct field_rules request_fields, response_fields;
+    const struct route_options *options; /* NULL: of a bare `to` */
     const struct bytes *upgrades;       /* protocols that clients may upgrade to: "websocket", or "x/1" with a version */
     size_t upgrade_count;
 };
@@ -71,6 +97,7 @@ struct snapshot_listener {
     const struct listener_options *options;
     struct bytes name;
     struct address *addresses;
+    const struct address_options **address_options; /* which of the options gave each of them */
     size_t address_count;
     bool tls;
     struct snapshot_host fallback;      /* for names that are not in hosts */

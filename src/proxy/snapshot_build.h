@@ -7,12 +7,14 @@
  *     snapshot_routes.c   hosts and routes of a listener
  *     snapshot_service.c  what listeners and hosts are for: HTTP, relays, pass-through; ALPN
  *     snapshot_rewrite.c  what a route does with its requests
+ *     snapshot_fields.c   rules for header fields
  *     snapshot_checks.c   what only the whole shows: addresses that collide, things that nothing uses
  *
  * A step that finds a fault complains at the value and goes on, so that an operator sees all of them at once. */
 #ifndef PROXY_SNAPSHOT_BUILD_H
 #define PROXY_SNAPSHOT_BUILD_H
 
+#include "proxy/rewrite.h"
 #include "proxy/snapshot.h"
 
 /* A certificate file that was read, by where it came from. */
@@ -104,8 +106,17 @@ void build_hosts(struct builder *b, struct snapshot_listener *l);
 
 /* A route that stands for a bare `to`. */
 void build_route_standards(struct snapshot_route *route);
-/* Everything of a route but its path and where it leads. */
+/* Everything of a route but its path, its upstream, and the rules for fields. */
 void build_route(struct builder *b, struct snapshot_route *route, const struct route_options *o);
+/* The rules of all routes of a host, once they stand. of_host: NULL: none. */
+void build_host_fields(struct builder *b, struct snapshot_listener *l, struct snapshot_host *h,
+                       const struct headers_options *of_host);
+/* Complains about rules that cannot be; NULL: none. */
+void build_check_headers(struct builder *b, const struct headers_options *o);
+/* The rules of several levels, each of which may be NULL, as one. */
+enum { HEADER_LEVELS = 3 }; /* listener, host, route */
+struct field_rules build_field_rules(struct builder *b, const struct headers_options *const levels[HEADER_LEVELS],
+                                     bool is_request);
 
 void build_addresses(struct builder *b, struct snapshot_listener *l);
 void build_check_addresses(struct builder *b);

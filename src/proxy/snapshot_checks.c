@@ -3,19 +3,32 @@
 
 /* ---- addresses of listeners ---- */
 
-static void add_address(struct snapshot_listener *l, const struct address *a)
+static void add_address(struct snapshot_listener *l, const struct address_options *o, const struct address *a)
 {
+    l->address_options[l->address_count] = o;
     l->addresses[l->address_count++] = *a;
 }
 
-static void add_any(struct snapshot_listener *l, uint16_t port)
+static void add_any(struct snapshot_listener *l, const struct address_options *o, uint16_t port)
 {
     struct address a;
 
     if (address_from_ip("0.0.0.0", port, &a) == 0)
-        add_address(l, &a);
+        add_address(l, o, &a);
     if (address_from_ip("::", port, &a) == 0)
-        add_address(l, &a);
+        add_address(l, o, &a);
+}
+
+/* What only the file of a Unix socket has. */
+static void check_file(struct builder *b, const struct address_options *o)
+{
+    bool has_file = o->endpoint.path && o->endpoint.path[0] != '@';
+    unsigned mode;
+
+    if (address_mode(o, &mode) < 0)
+        build_error(b, &o->mode, "permissions are three or four octal digits, such as 0660");
+    if (!has_file && (config_is_set(b->config, &o->mode) || o->user || o->group))
+        build_warning(b, o, "`mode`, `user` and `group` are for the file of a Unix socket: here they do nothing");
 }
 
 void build_addresses(struct builder *b, struct snapshot_listener *l)
@@ -23,23 +36,26 @@ void build_addresses(struct builder *b, struct snapshot_listener *l)
     const struct option_list *list = &l->options->address;
 
     l->addresses = build_alloc(b, 2 * list->count, sizeof *l->addresses);
+    l->address_options = build_alloc(b, 2 * list->count, sizeof(struct address_options *));
     for (size_t i = 0; i < list->count; i++) {
-        const struct option_endpoint *e = &OPTION_ITEM(struct address_options, list, i)->endpoint;
+        const struct address_options *o = OPTION_ITEM(struct address_options, list, i);
+        const struct option_endpoint *e = &o->endpoint;
         struct address a;
 
         if (!e->host && !e->path)
             continue; /* faulty, and complained about by the reader */
+        check_file(b, o);
         if (e->path) {
             if (address_from_path(e->path, &a) < 0)
                 build_error(b, e, "the path of a Unix socket has 1 to 107 bytes");
             else
-                add_address(l, &a);
+                add_address(l, o, &a);
         } else if (e->port == 0) {
             build_error(b, e, "a listener needs a port: write one from 1 to 65535");
         } else if (!e->host[0]) {
-            add_any(l, e->port);
+            add_any(l, o, e->port);
         } else if (address_from_ip(e->host, e->port, &a) == 0) {
-            add_address(l, &a);
+            add_address(l, o, &a);
         } else {
             build_error(
                 b, e,
@@ -60,26 +76,6 @@ static bool overlaps(const struct address *a, const struct address *b)
 {
     return a->any.sa_family == b->any.sa_family && a->any.sa_family != AF_UNIX && address_port(a) == address_port(b) &&
            (is_any(a) || is_any(b));
-}
-
-/* The value that gave a listener's address number k. */
-static const void *address_field(const struct snapshot_listener *l, size_t k)
-{
-    const struct option_list *list = &l->options->address;
-
-    for (size_t i = 0, n = 0; i < list->count; i++) {
-        const struct option_endpoint *e = &OPTION_ITEM(struct address_options, list, i)->endpoint;
-        struct address a;
-
-        if (e->path ? address_from_path(e->path, &a) == 0
-                    : e->host && e->port && e->host[0] && address_from_ip(e->host, e->port, &a) == 0)
-            n += 1;
-        else if (!e->path && e->host && e->port && !e->host[0])
-            n += 2;
-        if (n > k)
-            return e;
-    }
-    return l->options;
 }
 
 /* An address of an earlier listener, or an earlier one of the same, for which `is_like` holds. */
@@ -112,11 +108,11 @@ static void check_address(struct builder *b, size_t listener, size_t k)
 
     address_print(&l->addresses[k], text);
     if (find_earlier(b->snapshot, listener, k, address_equal, &other, &earlier)) {
-        build_error(b, address_field(l, k), "listener \"%.*s\" has the address %s already", BYTES_PRINT(other->name),
-                    text);
+        build_error(b, &l->address_options[k]->endpoint, "listener \"%.*s\" has the address %s already",
+                    BYTES_PRINT(other->name), text);
     } else if (find_earlier(b->snapshot, listener, k, overlaps, &other, &earlier)) {
         address_print(earlier, earlier_text);
-        build_warning(b, address_field(l, k),
+        build_warning(b, &l->address_options[k]->endpoint,
                       "%s overlaps with %s of listener \"%.*s\": the more exact address gets its clients", text,
                       earlier_text, BYTES_PRINT(other->name));
     }

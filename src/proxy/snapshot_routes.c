@@ -46,7 +46,7 @@ static struct snapshot_route *add_route(struct builder *b, struct snapshot_host 
         }
     }
     h->routes[h->route_count].path = prefix;
-    h->routes[h->route_count].to = build_use_upstream(b, to);
+    h->routes[h->route_count].to = to ? build_use_upstream(b, to) : NULL;
     build_route_standards(&h->routes[h->route_count]);
     return &h->routes[h->route_count++];
 }
@@ -165,9 +165,16 @@ static void build_host(struct builder *b, struct snapshot_listener *l, struct sn
     } else { /* a host may stand for its policy alone: then it is served as the listener's others are */
         h->routes = l->fallback.routes;
         h->route_count = l->fallback.route_count;
+        if (o->headers && h->route_count) {
+            h->routes = build_alloc(b, h->route_count, sizeof *h->routes);
+            memcpy(h->routes, l->fallback.routes, h->route_count * sizeof *h->routes);
+        }
         if (!h->route_count && l->options->redirect == REDIRECT_NONE)
             build_error(b, o, "this host serves nothing: write `to: UPSTREAM` or `routes`");
     }
+    build_check_headers(b, o->headers);
+    if (h->routes != l->fallback.routes)
+        build_host_fields(b, l, h, o->headers);
     h->hsts = l->tls ? hsts_value(b, o->hsts ? o->hsts : l->options->hsts) : BYTES_NONE;
 }
 
@@ -179,6 +186,8 @@ void build_hosts(struct builder *b, struct snapshot_listener *l)
     build_service(b, l);
     if (o->protocol == SERVICE_HTTP)
         build_routes(b, &l->fallback, &o->routes, &o->to);
+    build_check_headers(b, o->headers);
+    build_host_fields(b, l, &l->fallback, NULL);
     if (listener_decrypts(l)) {
         l->fallback.policy = build_policy(b, o->tls, &o->tls);
         l->fallback.hsts = hsts_value(b, o->hsts);

@@ -194,6 +194,8 @@ static void check_without_http(struct builder *b, const struct listener_options 
 {
     if (o->hsts)
         build_warning(b, &o->hsts, "only HTTP has such a field: nothing here will say it");
+    if (o->headers)
+        build_warning(b, o->headers, "only HTTP has header fields: nothing here will change any");
     if (o->trusted_proxies.count)
         build_warning(b, &o->trusted_proxies, "only HTTP has fields to believe: nothing here will read them");
     if (config_is_set(b->config, &o->request_id))
@@ -264,6 +266,8 @@ static void check_relayed_host(struct builder *b, const struct snapshot_listener
         build_error(b, &o->routes, "%s knows no paths to choose by: write `to: UPSTREAM`, or `protocol: http`", name);
     if (o->hsts)
         build_error(b, &o->hsts, "only HTTP has such a field: remove `hsts`");
+    if (o->headers)
+        build_error(b, o->headers, "only HTTP has header fields: remove `headers`");
     if (!h->service.to && !b->errors_before)
         build_error(b, o, "this host serves nothing: write `to: UPSTREAM`");
     if (h->service.protocol != SERVICE_PASSTHROUGH)

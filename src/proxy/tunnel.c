@@ -183,6 +183,8 @@ int tunnel_ask(struct exchange *x)
 
     if (tunnel_is_extended_connect(m))
         return ask_extended_connect(x);
+    if (!x->route->to)
+        m->upgrade = BYTES_NONE;
     return m->upgrade.size ? ask_upgrade(x) : 0;
 }
 

@@ -9,10 +9,12 @@
 int dial_start(struct dial *d, struct backend *b, const struct dial_plan *plan, struct bytes preface, void *owner,
                void (*on_event)(struct connection *c))
 {
+    const struct upstream_options *o = plan->options;
     uint8_t *copy = NULL;
-    int fd = socket_connect(&b->address);
+    int fd;
 
     *d = (struct dial){ .plan = plan, .backend = b, .began_ns = loop_now(b->group->pool->net->loop) };
+    fd = socket_connect(&b->address, &o->tcp, o->fast_open, &d->open_at_once);
     if (fd < 0)
         return fd;
     d->connection = connection_new(b->group->pool->net, fd);
@@ -119,7 +121,7 @@ static int start_tls(struct dial *d)
 /* TCP stands: what comes first is said, and TLS begun. */
 static int open_up(struct dial *d)
 {
-    int error = socket_connected(d->connection->watch.fd);
+    int error = d->open_at_once ? 0 : socket_connected(d->connection->watch.fd);
 
     if (error)
         return error;

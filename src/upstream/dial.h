@@ -31,6 +31,7 @@ struct dial {
     struct backend *backend;
     const struct dial_plan *plan;  /* until it stands */
     enum dial_state state;
+    bool open_at_once;             /* nothing to wait for before it is written to */
     uint64_t began_ns;
     struct bytes preface;          /* what is still to be said; copied, the dial's */
 };

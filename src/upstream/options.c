@@ -77,6 +77,12 @@ static const struct option upstream_rows[] = {
       .doc =
           "Begin each connection with a header of the PROXY protocol, before TLS where there is TLS: the server must "
           "expect it. Such a connection serves one client alone." },
+    { "fast_open", OPTION_BOOL, OPTION_AT(struct upstream_options, fast_open), .standard = "no",
+      .doc = "TCP Fast Open: what is sent first goes with the SYN to a server that has given us its cookie. The "
+             "network may "
+             "deliver it twice, and a server that is not there is noticed later." },
+    { "tcp", OPTION_SECTION, OPTION_AT(struct upstream_options, tcp), .table = &server_socket_options,
+      .doc = "Options of the sockets." },
 };
 
 const struct option_table upstream_options = OPTION_TABLE(

@@ -2,7 +2,7 @@
 #ifndef UPSTREAM_OPTIONS_H
 #define UPSTREAM_OPTIONS_H
 
-#include "base/option.h"
+#include "net/options.h"
 #include "tls/policy.h"
 
 struct server_options {
@@ -33,6 +33,8 @@ struct upstream_options {
     struct pool_options pool;
     struct tls_client_options *tls; /* NULL: in clear */
     int send_proxy;             /* enum send_proxy */
+    bool fast_open;
+    struct socket_options tcp;
 };
 
 extern const struct option_table upstream_options;

@@ -8,9 +8,11 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "app/machine.h"
 #include "app/sockets.h"
 
 static char why[SOCKETS_WHY];
@@ -37,6 +39,21 @@ static uint16_t free_port(void)
     }
 }
 
+static struct listen_wish wish_for(const struct address *a)
+{
+    return (struct listen_wish){ .address = *a, .mode = 0666, .uid = (uid_t)-1, .gid = (gid_t)-1 };
+}
+
+static int prepare(struct listen_set *set, const struct address *wanted, size_t count, char *ret_why)
+{
+    struct listen_wish wishes[4];
+
+    assert_true(count <= 4);
+    for (size_t i = 0; i < count; i++)
+        wishes[i] = wish_for(&wanted[i]);
+    return sockets_prepare(set, wishes, count, ret_why);
+}
+
 static bool can_connect(const struct address *a)
 {
     int fd = socket(a->any.sa_family, SOCK_STREAM, 0);
@@ -61,7 +78,7 @@ static void each_thread_has_a_socket_of_its_own(void **state)
     struct address a = ip("127.0.0.1", free_port());
 
     (void)state;
-    assert_int_equal(sockets_prepare(&set, &a, 1, why), 0);
+    assert_int_equal(prepare(&set, &a, 1, why), 0);
     assert_int_equal(set.count, 1);
     assert_int_equal(set.items[0].count, 3);
     for (unsigned i = 0; i < 3; i++) {
@@ -79,8 +96,8 @@ static void a_port_in_use_is_refused_even_with_reuseport(void **state)
     struct address a = ip("127.0.0.1", free_port());
 
     (void)state;
-    assert_int_equal(sockets_prepare(&others, &a, 1, why), 0);
-    assert_int_equal(sockets_prepare(&ours, &a, 1, why), -E_SYSTEM);
+    assert_int_equal(prepare(&others, &a, 1, why), 0);
+    assert_int_equal(prepare(&ours, &a, 1, why), -E_SYSTEM);
     assert_non_null(strstr(why, "is in use by another process"));
     assert_int_equal(ours.count, 0);
     sockets_close(&ours, true);
@@ -94,10 +111,10 @@ static void a_failure_changes_nothing(void **state)
     struct address wanted[] = { fresh, taken };
 
     (void)state;
-    assert_int_equal(sockets_prepare(&others, &taken, 1, why), 0);
-    assert_int_equal(sockets_prepare(&set, &kept, 1, why), 0);
+    assert_int_equal(prepare(&others, &taken, 1, why), 0);
+    assert_int_equal(prepare(&set, &kept, 1, why), 0);
     sockets_commit(&set);
-    assert_int_equal(sockets_prepare(&set, wanted, 2, why), -E_SYSTEM);
+    assert_int_equal(prepare(&set, wanted, 2, why), -E_SYSTEM);
     assert_int_equal(set.count, 1);
     assert_true(set.items[0].is_wanted);
     assert_true(can_connect(&kept));
@@ -114,10 +131,10 @@ static void a_reload_keeps_what_stays_and_closes_the_rest(void **state)
     int fd;
 
     (void)state;
-    assert_int_equal(sockets_prepare(&set, first, 2, why), 0);
+    assert_int_equal(prepare(&set, first, 2, why), 0);
     sockets_commit(&set);
     fd = set.items[1].fds[0];
-    assert_int_equal(sockets_prepare(&set, second, 2, why), 0);
+    assert_int_equal(prepare(&set, second, 2, why), 0);
     assert_true(can_connect(&a)); /* until the commit */
     sockets_commit(&set);
     assert_int_equal(set.count, 2);
@@ -135,7 +152,7 @@ static void wildcards_of_both_families_stand_side_by_side(void **state)
     struct address wanted[] = { ip("0.0.0.0", port), ip("::", port) }, loopback = ip("127.0.0.1", port);
 
     (void)state;
-    assert_int_equal(sockets_prepare(&set, wanted, 2, why), 0);
+    assert_int_equal(prepare(&set, wanted, 2, why), 0);
     assert_true(can_connect(&loopback));
     if (set.count == 2) /* a kernel without IPv6 has one */
         assert_int_equal(socket_option(set.items[1].fds[0], IPPROTO_IPV6, IPV6_V6ONLY), 1);
@@ -149,13 +166,13 @@ static void a_reload_may_move_between_wildcard_and_exact_address(void **state)
     struct address any = ip("0.0.0.0", port), exact = ip("127.0.0.1", port);
 
     (void)state;
-    assert_int_equal(sockets_prepare(&set, &any, 1, why), 0);
+    assert_int_equal(prepare(&set, &any, 1, why), 0);
     sockets_commit(&set);
-    assert_int_equal(sockets_prepare(&set, &exact, 1, why), 0);
+    assert_int_equal(prepare(&set, &exact, 1, why), 0);
     sockets_commit(&set);
     assert_int_equal(set.count, 1);
     assert_true(can_connect(&exact));
-    assert_int_equal(sockets_prepare(&set, &any, 1, why), 0);
+    assert_int_equal(prepare(&set, &any, 1, why), 0);
     sockets_commit(&set);
     assert_true(can_connect(&exact));
     sockets_close(&set, true);
@@ -178,7 +195,7 @@ static void a_unix_socket_is_shared_and_its_file_goes_with_it(void **state)
     struct address a = unix_path(path);
 
     (void)state;
-    assert_int_equal(sockets_prepare(&set, &a, 1, why), 0);
+    assert_int_equal(prepare(&set, &a, 1, why), 0);
     assert_int_equal(set.items[0].count, 1);
     assert_true(can_connect(&a));
     sockets_close(&set, true);
@@ -192,13 +209,13 @@ static void a_stale_unix_socket_is_replaced_and_a_live_one_is_not(void **state)
     struct address a = unix_path(path);
 
     (void)state;
-    assert_int_equal(sockets_prepare(&others, &a, 1, why), 0);
-    assert_int_equal(sockets_prepare(&set, &a, 1, why), -E_SYSTEM);
+    assert_int_equal(prepare(&others, &a, 1, why), 0);
+    assert_int_equal(prepare(&set, &a, 1, why), -E_SYSTEM);
     assert_non_null(strstr(why, "somebody listens there"));
     assert_true(can_connect(&a));
     sockets_close(&others, false); /* as a crash leaves it */
     assert_int_equal(access(path, F_OK), 0);
-    assert_int_equal(sockets_prepare(&set, &a, 1, why), 0);
+    assert_int_equal(prepare(&set, &a, 1, why), 0);
     assert_true(can_connect(&a));
     sockets_close(&set, true);
 }
@@ -212,7 +229,7 @@ static void a_file_in_the_way_of_a_unix_socket_is_left_alone(void **state)
 
     (void)state;
     fclose(f);
-    assert_int_equal(sockets_prepare(&set, &a, 1, why), -E_SYSTEM);
+    assert_int_equal(prepare(&set, &a, 1, why), -E_SYSTEM);
     assert_int_equal(access(path, F_OK), 0);
     unlink(path);
     sockets_close(&set, true);
@@ -224,8 +241,129 @@ static void an_address_of_another_machine_is_explained(void **state)
     struct address a = ip("192.0.2.1", free_port());
 
     (void)state;
-    assert_int_equal(sockets_prepare(&set, &a, 1, why), -E_SYSTEM);
+    assert_int_equal(prepare(&set, &a, 1, why), -E_SYSTEM);
     assert_non_null(strstr(why, "is not an address of this machine"));
+    sockets_close(&set, true);
+}
+
+static void listening_sockets_have_their_options_and_a_reload_changes_them(void **state)
+{
+    struct listen_set set = { .threads = 2 };
+    struct address a = ip("127.0.0.1", free_port());
+    struct listen_wish wish = wish_for(&a), changed;
+    int fd;
+
+    (void)state;
+    wish.tcp = (struct socket_options){ .keep_alive_ns = 30000000000, .keep_alive_interval_ns = 5000000000, .keep_alive_probes = 2, .backlog = 7 };
+    wish.fast_open = 16;
+    assert_int_equal(sockets_prepare(&set, &wish, 1, why), 0);
+    sockets_commit(&set);
+    fd = set.items[0].fds[1];
+    assert_int_equal(socket_option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+    assert_int_equal(socket_option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_int_equal(socket_option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 30);
+    assert_int_equal(socket_option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 5);
+    assert_int_equal(socket_option(fd, IPPROTO_TCP, TCP_KEEPCNT), 2);
+    assert_int_equal(socket_option(fd, IPPROTO_TCP, TCP_FASTOPEN), 16);
+    changed = wish;
+    changed.tcp.keep_alive_ns = 0;
+    changed.tcp.user_timeout_ns = 9000000000;
+    changed.fast_open = 0;
+    assert_int_equal(sockets_prepare(&set, &changed, 1, why), 0);
+    assert_int_equal(socket_option(fd, SOL_SOCKET, SO_KEEPALIVE), 1); /* until the commit */
+    sockets_abandon(&set);
+    sockets_commit(&set);
+    assert_int_equal(socket_option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_int_equal(sockets_prepare(&set, &changed, 1, why), 0);
+    sockets_commit(&set);
+    assert_int_equal(set.items[0].fds[1], fd);
+    assert_int_equal(socket_option(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
+    assert_int_equal(socket_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 9000);
+    assert_int_equal(socket_option(fd, IPPROTO_TCP, TCP_FASTOPEN), 0);
+    assert_true(can_connect(&a));
+    sockets_close(&set, true);
+}
+
+/* For a listening socket the kernel tells in these fields how many wait, and how many may. */
+static unsigned backlog(int fd)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+    return info.tcpi_sacked;
+}
+
+static void the_backlog_can_be_chosen_and_changed(void **state)
+{
+    struct listen_set set = { .threads = 1 };
+    struct address a = ip("127.0.0.1", free_port());
+    struct listen_wish wish = wish_for(&a);
+
+    (void)state;
+    wish.tcp.backlog = 7;
+    assert_int_equal(sockets_prepare(&set, &wish, 1, why), 0);
+    sockets_commit(&set);
+    assert_int_equal(backlog(set.items[0].fds[0]), 7);
+    wish.tcp.backlog = 9;
+    assert_int_equal(sockets_prepare(&set, &wish, 1, why), 0);
+    sockets_commit(&set);
+    assert_int_equal(backlog(set.items[0].fds[0]), 9);
+    wish.tcp.backlog = 0;
+    assert_int_equal(sockets_prepare(&set, &wish, 1, why), 0);
+    sockets_commit(&set);
+    assert_int_equal(backlog(set.items[0].fds[0]), machine_backlog());
+    sockets_close(&set, true);
+}
+
+static mode_t mode_of(const char *path)
+{
+    struct stat st;
+
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_mode & 07777;
+}
+
+static void the_file_of_a_unix_socket_has_its_mode_and_a_reload_changes_it(void **state)
+{
+    struct listen_set set = { .threads = 1 };
+    char path[64];
+    struct address a = unix_path(path);
+    struct listen_wish wish = wish_for(&a);
+
+    (void)state;
+    wish.mode = 0640;
+    wish.gid = getgid();
+    assert_int_equal(sockets_prepare(&set, &wish, 1, why), 0);
+    sockets_commit(&set);
+    assert_int_equal(mode_of(path), 0640);
+    wish.mode = 0600;
+    assert_int_equal(sockets_prepare(&set, &wish, 1, why), 0);
+    assert_int_equal(mode_of(path), 0640);
+    sockets_commit(&set);
+    assert_int_equal(mode_of(path), 0600);
+    assert_true(can_connect(&a));
+    sockets_close(&set, true);
+}
+
+static void an_owner_that_may_not_be_given_is_explained(void **state)
+{
+    struct listen_set set = { .threads = 1 };
+    char path[64];
+    struct address a = unix_path(path);
+    struct listen_wish wish = wish_for(&a);
+
+    (void)state;
+    if (getuid() == 0) { /* root may give a file to anybody, so that only a broken path is left to fail */
+        assert_int_equal(address_from_path("/nonexistent/unlade.sock", &wish.address), 0);
+        assert_int_equal(sockets_prepare(&set, &wish, 1, why), -E_SYSTEM);
+        assert_non_null(strstr(why, "cannot be bound"));
+    } else {
+        wish.uid = 0;
+        assert_int_equal(sockets_prepare(&set, &wish, 1, why), -E_SYSTEM);
+        assert_non_null(strstr(why, "mode, user or group"));
+        assert_int_equal(access(path, F_OK), -1);
+    }
     sockets_close(&set, true);
 }
 
@@ -242,6 +380,10 @@ int main(void)
         cmocka_unit_test(a_stale_unix_socket_is_replaced_and_a_live_one_is_not),
         cmocka_unit_test(a_file_in_the_way_of_a_unix_socket_is_left_alone),
         cmocka_unit_test(an_address_of_another_machine_is_explained),
+        cmocka_unit_test(listening_sockets_have_their_options_and_a_reload_changes_them),
+        cmocka_unit_test(the_backlog_can_be_chosen_and_changed),
+        cmocka_unit_test(the_file_of_a_unix_socket_has_its_mode_and_a_reload_changes_it),
+        cmocka_unit_test(an_owner_that_may_not_be_given_is_explained),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
