@@ -261,6 +261,11 @@ int certificate_parse(struct bytes chain_pem, struct bytes key_pem, const char *
     return error;
 }
 
+bool certificate_is_for_clients(const struct certificate *c)
+{
+    return X509_check_purpose(c->leaf, X509_PURPOSE_SSL_CLIENT, 0) == 1;
+}
+
 void certificate_clear(struct certificate *c)
 {
     X509_free(c->leaf);

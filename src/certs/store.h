@@ -51,6 +51,8 @@ struct certificate {
  * to do ("the key does not belong to the certificate", "the key is encrypted …") in ret_why (in the arena). */
 int certificate_parse(struct bytes chain_pem, struct bytes key_pem, const char *source, struct arena *arena,
                       struct certificate *ret_certificate, const char **ret_why) MUST_USE;
+/* Whether a server may accept it from a client: its usages, where it names any, allow that (RFC 5280 4.2.1.12). */
+bool certificate_is_for_clients(const struct certificate *c);
 /* Frees the OpenSSL objects (the rest is the arena's). */
 void certificate_clear(struct certificate *c);
 

@@ -177,6 +177,10 @@ void build_upstream_tls(struct builder *b, struct snapshot_upstream *u)
     if (o->verify && (trust = find_trust(b, o)) != NULL)
         parts.trust = trust->trust;
     own = find_certificate(b, o);
+    if (own && !certificate_is_for_clients(own))
+        build_warning(b, &o->certificate,
+                      "the certificate in %s is for servers alone (extended key usage): servers will refuse it from us",
+                      own->source);
     if (own) {
         parts.leaf = own->leaf;
         parts.chain = own->chain;

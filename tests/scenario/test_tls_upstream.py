@@ -2,6 +2,7 @@
 import hashlib
 import os
 import shutil
+import threading
 
 import pytest
 
@@ -10,6 +11,7 @@ from support.ports import free_port
 from support.tls_backend import SServer, TlsBackend, TlsNginx
 from support.unlade import site
 from support.waiting import until
+from test_routing import short_directory  # noqa: F401  pylint: disable=unused-import
 
 
 def tls_site(port, to, pki, *, pool=None, certificate=None, **tls):
@@ -304,9 +306,53 @@ def test_s_server_serves_too(start, port, pki, server_certificate):
     server.stop()
 
 
+def test_a_unix_socket_may_speak_tls(start, port, pki, server_certificate, short_directory):  # noqa: F811
+    server = TlsBackend(server_certificate, path=f"{short_directory}/app.sock")
+    os.chmod(server.path, 0o777)
+    start(tls_site(port, server.address, pki, name="app.internal"))
+    assert ask(port, 2) == [200] * 2
+    server.stop()
+
+
+def test_an_early_answer_reaches_the_client_while_it_still_sends(start, port, pki, server_certificate):
+    server = TlsBackend(server_certificate)
+    server.answer = lambda e: (e.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\nConnection: close\r\n\r\nless"),
+                               e.connection.say_goodbye(), e.connection.wait_closed())
+    start(tls_site(port, server.port, pki))
+    with plain_client(port) as c:
+        c.send(get(method="POST", fields=["Content-Length: 100000000"]))
+        r = c.response()
+        assert r.status == 413 and r.body == b"less"
+    server.stop()
+
+
 def test_idle_connections_end_with_close_notify(start, port, pki, server_certificate):
     server = TlsBackend(server_certificate)
     start(tls_site(port, server.port, pki, pool={"idle_time": "50ms"}))
     assert ask(port) == [200]
     until(lambda: server.connections[0].saw_close_notify, "close_notify")
     server.stop()
+
+
+def test_many_threads_shake_hands_while_the_configuration_changes(start, port, nginx_tls, pki, server_certificate):
+    """Nothing is lost, and (under ThreadSanitizer) nothing raced for: trust and contexts are shared."""
+    good = nginx_tls.add(server_certificate, "keepalive_timeout 0;")
+    bad = nginx_tls.add(pki.expired("127.0.0.1"))
+    nginx_tls.start()
+    config = {**tls_site(port, [good, bad], pki), "workers": 4}
+    proxy = start(config)
+    wrong = []
+
+    def ask_often():
+        for _ in range(40):
+            if ask(port) != [200]:
+                wrong.append(1)
+    threads = [threading.Thread(target=ask_often) for _ in range(8)]
+    for t in threads:
+        t.start()
+    for name in ("127.0.0.1", "app.internal", "127.0.0.1"):
+        config["upstreams"]["app"]["tls"]["name"] = name
+        proxy.reload(config)
+    for t in threads:
+        t.join()
+    assert not wrong

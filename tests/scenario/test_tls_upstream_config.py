@@ -78,6 +78,11 @@ def test_an_old_certificate_of_our_own_is_warned_of(tmp_path, pki, end, words):
         assert "warning" not in said
 
 
+def test_a_certificate_that_is_for_servers_alone_is_warned_of(tmp_path, pki):
+    status, said = check(tmp_path, with_tls([f"ca: {pki.ca_file}", f"certificate: {pki.leaf('a.test').both_file}"]))
+    assert status == 0 and "unlade.yaml:11:" in said and "is for servers alone" in said
+
+
 def test_a_system_without_a_store_is_told_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nothing.pem"))
     refused(tmp_path, with_tls("on"), r"unlade\.yaml:9:.*system's store of certificates.*nothing\.pem", "install ca-certificates, or write `ca: FILE`")

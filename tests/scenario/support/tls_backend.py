@@ -196,7 +196,7 @@ class TlsConnection(Connection):
 class TlsBackend(Backend):
     """Backend over TLS. deliver(bytes) sends what TLS wrote; before_handshake(connection) runs first."""
 
-    def __init__(self, certificate, *, least=None, most=None, client_ca=None, alpn=None, tickets=True):
+    def __init__(self, certificate, *, least=None, most=None, client_ca=None, alpn=None, tickets=True, path=None):
         versions = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(certificate.chain_file, certificate.key_file)
@@ -214,7 +214,7 @@ class TlsBackend(Backend):
             self.context.options |= ssl.OP_NO_TICKET
         self.deliver = self.before_handshake = None
         self.handshakes, self.tls_errors = [], []  # whether each was resumed; why each failed
-        super().__init__()
+        super().__init__(path)
 
     connection_class = TlsConnection
 
