@@ -211,6 +211,18 @@ def test_sessions_are_resumed(start, port, nginx_tls, pki, server_certificate, v
     assert [r["reused"] for r in seen] == ["."] + ["r"] * 9
 
 
+@pytest.mark.parametrize("protocol", ["h2", "auto"])
+def test_sessions_of_http_2_are_resumed_too(start, port, nginx_tls, pki, server_certificate, protocol):
+    there = nginx_tls.add(server_certificate, "keepalive_requests 1;", http2=True)
+    nginx_tls.start()
+    config = tls_site(port, there, pki)
+    config["upstreams"]["app"]["protocol"] = protocol
+    start(config)
+    assert ask(port, 6) == [200] * 6
+    seen = nginx_tls.requests(there, 6)
+    assert len({r["connection"] for r in seen}) == 6 and [r["reused"] for r in seen] == ["."] + ["r"] * 5
+
+
 def test_sessions_are_not_resumed_where_that_is_off(start, port, nginx_tls, pki, server_certificate):
     there = nginx_tls.add(server_certificate, "keepalive_timeout 0;")
     nginx_tls.start()

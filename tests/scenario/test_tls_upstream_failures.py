@@ -206,6 +206,40 @@ def test_a_thousand_failures_are_two_lines(start, port, nginx_tls, pki):
     assert told == 999
 
 
+# ---- whatever protocol is spoken inside ----
+
+def speaking(config, protocol):
+    config["upstreams"]["app"]["protocol"] = protocol
+    return config
+
+
+@pytest.mark.parametrize("protocol", ["h2", "auto"])
+@pytest.mark.parametrize("fault, options, reason", [f for f in FAULTS if f[0] in ("expired", "wrong host", "unknown CA")], ids=str)
+def test_servers_of_http_2_must_prove_themselves_too(start, port, nginx_tls, pki, fault, options, reason, protocol):
+    there = nginx_tls.add(bad_leaf(pki, fault), http2=True)
+    nginx_tls.start()
+    proxy = start(speaking(tls_site(port, there, pki, **options), protocol))
+    failed(proxy, port, "server_certificate", reason)
+
+
+@pytest.mark.parametrize("protocol", ["h2", "auto"])
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_server_of_http_2_that_misses_our_certificate_says_so(start, port, servers, pki, server_certificate, protocol, version):
+    there = servers(SServer(server_certificate, "-alpn", "h2", "-Verify", "3", "-verify_return_error", "-tls1_" + version[-1],
+                            ca_file=pki.ca_file)).port
+    proxy = start(speaking(tls_site(port, there, pki), protocol))
+    failed(proxy, port, "server_tls", r"the server sent the alert (certificate_required|handshake_failure)")
+
+
+@pytest.mark.parametrize("protocol", ["h2", "auto"])
+def test_another_server_is_tried_for_http_2_too(start, port, nginx_tls, pki, protocol):
+    wrong, right = nginx_tls.add(pki.expired("127.0.0.1"), http2=True), nginx_tls.add(pki.leaf("127.0.0.1"), http2=True)
+    nginx_tls.start()
+    start(speaking(tls_site(port, [wrong, right], pki), protocol))
+    assert ask(port, 6) == [200] * 6
+    assert len(nginx_tls.requests(right, 6)) == 6
+
+
 # ---- in the middle of an answer ----
 
 HEAD = b"HTTP/1.1 200 OK\r\n"

@@ -30,7 +30,7 @@ http {{
 
 _SERVER = """
     server {{
-        listen {address} ssl;
+        listen {address} ssl{http2};
         root {directory}/files;
         ssl_protocols {protocols};
         ssl_certificate {chain}; ssl_certificate_key {key};
@@ -49,12 +49,13 @@ class TlsNginx:
         self.blocks, self.ports, self.process = [], [], None
         self.host = "127.0.0.1"
 
-    def add(self, certificate, lines="", protocols="TLSv1.2 TLSv1.3"):
+    def add(self, certificate, lines="", protocols="TLSv1.2 TLSv1.3", http2=False):
         """The port that it will listen on."""
         port = free_port()
         self.ports.append(port)
         self.blocks.append(_SERVER.format(address=f"127.0.0.1:{port}", directory=self.directory,
-                                          chain=certificate.chain_file, key=certificate.key_file, lines=lines, protocols=protocols))
+                                          chain=certificate.chain_file, key=certificate.key_file, lines=lines, protocols=protocols,
+                                          http2=" http2" if http2 else ""))
         return port
 
     def start(self):
