@@ -12,7 +12,7 @@ here=$PWD
 build_packages="gcc libc6-dev pkgconf meson ninja-build libssl-dev libfyaml-dev libnghttp2-dev zlib1g-dev libzstd-dev"
 demo_packages="curl" # the command that the demo prints
 test_packages="libcmocka-dev clang libclang-rt-dev llvm python3 python3-pytest python3-pytest-timeout python3-yaml python3-cryptography
-    openssl ca-certificates curl gnutls-bin nginx haproxy wrk nghttp2-client nghttp2-server python3-h2 python3-websockets chromium nodejs strace procps
+    openssl ca-certificates curl gnutls-bin nginx haproxy wrk nghttp2-client nghttp2-server python3-h2 python3-hpack python3-websockets chromium nodejs strace procps
     libnginx-mod-stream systemd"
 test_packages="$test_packages redis-server redis-tools postgresql postgresql-client mosquitto mosquitto-clients" # behind TCP mode
 command -v npm >/dev/null || test_packages="$test_packages npm" # other builds of nodejs bring it along

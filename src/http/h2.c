@@ -16,6 +16,11 @@ const struct stream_ops h2_stream_ops = {
     .flush = h2_out_flush,
 };
 
+enum {
+    ACKS_MOST = 100, /* of SETTINGS and PING that may wait to be sent */
+    RESETS_MOST = 1 << 30,
+};
+
 /* ---- streams ---- */
 
 void h2_stream_init(struct h2_stream *s, struct arena *arena, void (*on_event)(struct h2_stream *s))
@@ -125,7 +130,8 @@ static nghttp2_option *make_option(void)
     nghttp2_option_set_no_auto_window_update(o, 1);
     nghttp2_option_set_no_http_messaging(o, 1);
     nghttp2_option_set_user_recv_extension_type(o, NGHTTP2_PRIORITY_UPDATE);
-    nghttp2_option_set_max_outbound_ack(o, 100);
+    nghttp2_option_set_max_outbound_ack(o, ACKS_MOST);
+    nghttp2_option_set_stream_reset_rate_limit(o, RESETS_MOST, RESETS_MOST); /* the budget knows better */
     nghttp2_option_set_peer_max_concurrent_streams(o, 100);
     return o;
 }
@@ -179,6 +185,7 @@ struct h2 *h2_new(const struct h2_options *options, const struct h2_owner *owner
     h->options = *options;
     h->bank = H2_BANK;
     h->goaway_code = -1;
+    h2_watch_init(&h->watch);
     list_init(&h->streams);
     list_init(&h->ready);
     for (unsigned u = 0; u < H2_URGENCIES; u++)
@@ -214,12 +221,11 @@ static int failure(struct h2 *h, ssize_t code)
 {
     if (h->error)
         return h->error;
-    h->error = h->budget.flood               ? -E_FLOOD
-               : code == NGHTTP2_ERR_FLOODED ? -E_FLOOD
-               : code == NGHTTP2_ERR_NOMEM   ? -E_MEMORY
-                                             : -E_SYNTAX;
     if (code == NGHTTP2_ERR_FLOODED && !h->budget.flood)
-        h->budget.flood = "frames that ask for an answer";
+        h->budget.flood = h->budget.used[WORK_SETTINGS] > h->budget.used[WORK_PING] ? "SETTINGS" : "PING";
+    if (code == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS && !h->budget.flood)
+        h->budget.flood = "CONTINUATION";
+    h->error = h->budget.flood ? -E_FLOOD : code == NGHTTP2_ERR_NOMEM ? -E_MEMORY : -E_SYNTAX;
     return h->error;
 }
 
@@ -271,10 +277,12 @@ static void tell_of_chunk(struct h2 *h)
 /* A last word, as far as it can be said. */
 static int die(struct h2 *h, int error)
 {
-    enum h2_code code = error == -E_FLOOD    ? H2_ENHANCE_YOUR_CALM
-                        : error == -E_SYNTAX ? H2_PROTOCOL_ERROR
-                                             : H2_INTERNAL_ERROR;
+    enum h2_code code = H2_INTERNAL_ERROR;
 
+    if (error == -E_FLOOD)
+        code = H2_ENHANCE_YOUR_CALM;
+    else if (error == -E_SYNTAX)
+        code = h->fault ? h->fault : H2_PROTOCOL_ERROR;
     h->error = 0;
     h2_terminate(h, code);
     h->error = error;
@@ -288,6 +296,8 @@ int h2_receive(struct h2 *h, struct bytes in, uint64_t now_ns)
     if (h->error)
         return h->error;
     h2_budget_fill(&h->budget, now_ns);
+    if (h->options.role == H2_SERVER)
+        in = bytes_part(in, 0, h2_watch(h, in));
     while (in.size || paused) {
         ssize_t n = nghttp2_session_mem_recv(h->session, in.size ? in.at : (const uint8_t *)"", in.size);
 
@@ -302,6 +312,8 @@ int h2_receive(struct h2 *h, struct bytes in, uint64_t now_ns)
         if (h->error)
             return h->error;
     }
+    if (h->fault)
+        return die(h, -E_SYNTAX);
     if (h2_pump(h) == 0) /* an error of the connection is noticed when its GOAWAY is written */
         tell(h);
     if (!h->error && h->serve_due)

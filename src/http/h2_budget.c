@@ -49,6 +49,7 @@ void h2_budget_charge(struct h2_budget *b, enum h2_work work, int64_t points)
         [WORK_UNKNOWN] = "unknown frames",
         [WORK_PROVOKED] = "provoked resets",
         [WORK_HPACK] = "HPACK bomb",
+        [WORK_DROPPED] = "DATA of closed streams",
     };
     enum h2_work most = work;
 
@@ -85,18 +86,37 @@ void h2_budget_frame(struct h2 *h, const nghttp2_frame_hd *hd)
         h2_budget_charge(b, WORK_PRIORITY, 4);
         break;
     case NGHTTP2_SETTINGS:
-        h2_budget_charge(b, WORK_SETTINGS, hd->flags & NGHTTP2_FLAG_ACK ? 0 : 40);
+        h2_budget_charge(b, WORK_SETTINGS, hd->flags & NGHTTP2_FLAG_ACK ? 0 : 40 + (int64_t)(hd->length / 16));
         break;
     case NGHTTP2_PING:
-        h2_budget_charge(b, WORK_PING, hd->flags & NGHTTP2_FLAG_ACK ? 1 : 10);
+        h2_budget_charge(b, WORK_PING, hd->flags & NGHTTP2_FLAG_ACK ? 1 : b->pings_due ? 0 : 10);
+        b->pings_due = false;
         break;
-    case NGHTTP2_DATA:
-    case NGHTTP2_RST_STREAM:
-    case NGHTTP2_WINDOW_UPDATE: /* these depend on what is in them */
-    case NGHTTP2_GOAWAY:
-    case NGHTTP2_PUSH_PROMISE:
+    case NGHTTP2_WINDOW_UPDATE: /* what it costs depends on what is in it; of a stream that is gone, nobody looks */
+        if (hd->stream_id && !nghttp2_session_find_stream(h->session, hd->stream_id))
+            h2_budget_charge(b, WORK_WINDOW_UPDATE, 4);
         break;
-    default:
-        h2_budget_charge(b, WORK_UNKNOWN, 10);
+    default: /* these depend on what is in them, or h2_watch() has seen them */
+        break;
     }
+}
+
+/* DATA was sent. A frame that the peer's window did not cut calls for a PING (gRPC measures the line so) and for window
+ * updates of the stream and the connection, however small: they are free. Else a peer could ask for a response byte by
+ * byte. */
+void h2_budget_sent(struct h2_budget *b, size_t length, bool cut)
+{
+    h2_budget_refund(b, 1 + (int64_t)(length / 1024));
+    if (cut)
+        return;
+    b->pings_due = true;
+    b->updates_due = 2;
+}
+
+void h2_budget_update(struct h2_budget *b, int32_t increment)
+{
+    if (b->updates_due)
+        b->updates_due--;
+    else
+        h2_budget_charge(b, WORK_WINDOW_UPDATE, increment < 256 ? 8 : 1);
 }

@@ -109,7 +109,7 @@ static void window_update(struct h2 *h, const nghttp2_frame *frame)
 {
     struct h2_stream *s = frame->hd.stream_id ? stream_by_id(h, frame->hd.stream_id) : NULL;
 
-    h2_budget_charge(&h->budget, WORK_WINDOW_UPDATE, frame->window_update.window_size_increment < 256 ? 8 : 1);
+    h2_budget_update(&h->budget, frame->window_update.window_size_increment);
     if (s && s->blocked_by_peer)
         h2_out_window(s);
     if (h->waiting_count)

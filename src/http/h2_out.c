@@ -280,6 +280,14 @@ int h2_out_send_head(struct stream *st, const struct message *m)
 
 /* ---- content ---- */
 
+/* What the peer's windows allow. */
+static int32_t windows_of(const struct h2_stream *s)
+{
+    int32_t connection = nghttp2_session_get_remote_window_size(s->h2->session),
+            stream = nghttp2_session_get_stream_remote_window_size(s->h2->session, s->id);
+    return connection < stream ? connection : stream;
+}
+
 /* nghttp2 asks what the stream has. */
 ssize_t h2_out_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_t length, uint32_t *flags,
                     nghttp2_data_source *source, void *user)
@@ -323,7 +331,7 @@ int h2_out_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8
         s->out_left -= length;
     if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
         s->out_ended = true;
-    h2_budget_refund(&h->budget, 1 + (int64_t)(length / 1024));
+    h2_budget_sent(&h->budget, length, windows_of(s) <= (int32_t)length);
     h->owner->dirty(h->user);
     return 0;
 }

@@ -7,6 +7,7 @@
  *     h2_out.c       heads and content that are sent, and who comes first
  *     h2_priority.c  RFC 9218
  *     h2_budget.c    work that a peer makes
+ *     h2_watch.c     what nghttp2 does not tell of
  *
  * nghttp2's own messaging rules are switched off: ours are stricter, and one set is enough to know. It keeps frames,
  * HPACK, stream states and windows. */
@@ -27,6 +28,7 @@ enum {
     H2_QUANTUM = 16384,        /* bytes that an incremental stream sends before the next one does */
     H2_URGENCIES = 8,
     H2_EARLY_PRIORITIES = 16,  /* PRIORITY_UPDATEs for streams that are not there yet */
+    H2_WATCHED = 512,          /* streams whose ends are remembered */
 };
 
 /* A header section as it becomes a message; of the stream whose block is being received, or none. */
@@ -50,13 +52,15 @@ struct h2_head {
 
 enum h2_work {
     WORK_HEAD, WORK_CONTINUATION, WORK_EMPTY_DATA, WORK_PRIORITY, WORK_RESET, WORK_SETTINGS, WORK_PING, WORK_WINDOW_UPDATE,
-    WORK_UNKNOWN, WORK_PROVOKED, WORK_HPACK, WORK_KINDS,
+    WORK_UNKNOWN, WORK_PROVOKED, WORK_HPACK, WORK_DROPPED,
+    WORK_KINDS,
 };
 
 struct h2_budget {
     int64_t left;
     uint64_t filled_ns;
-    uint64_t small_updates;    /* private */
+    bool pings_due;            /* DATA was sent: the next PING is free, */
+    uint8_t updates_due;       /* and so many window updates */
     int64_t used[WORK_KINDS];  /* since it was full */
     const char *flood;         /* what used it up */
 };
@@ -65,6 +69,15 @@ struct h2_early {              /* RFC 9218 7: a priority that came before its st
     int32_t id;
     uint8_t urgency;
     bool incremental;
+};
+
+struct h2_watch {              /* server: of the frames that come */
+    uint32_t skip;             /* bytes of the preface, or of a payload, that are still to come */
+    uint8_t head[14];          /* of the present frame, and PRIORITY's payload behind it */
+    uint8_t have, want;        /* bytes of head */
+    bool in_block;             /* the peer owes CONTINUATION */
+    int32_t highest;           /* its latest stream; 0: none */
+    uint8_t seen[H2_WATCHED / 8], ended[H2_WATCHED / 8]; /* by the stream's number */
 };
 
 struct h2 {
@@ -90,6 +103,8 @@ struct h2 {
     uint64_t pongs, written;
     uint8_t ext[64];           /* PRIORITY_UPDATE's payload */
     uint32_t ext_bytes;
+    struct h2_watch watch;
+    enum h2_code fault;        /* of the connection, that we found ourselves */
     struct h2_early early[H2_EARLY_PRIORITIES];
     unsigned early_next;
 };
@@ -162,5 +177,12 @@ void h2_budget_fill(struct h2_budget *b, uint64_t now_ns);
 void h2_budget_charge(struct h2_budget *b, enum h2_work work, int64_t points);
 void h2_budget_refund(struct h2_budget *b, int64_t points);
 void h2_budget_frame(struct h2 *h, const nghttp2_frame_hd *hd);
+void h2_budget_sent(struct h2_budget *b, size_t length, bool cut);
+void h2_budget_update(struct h2_budget *b, int32_t increment);
+
+/* h2_watch.c */
+void h2_watch_init(struct h2_watch *w);
+/* Reads along. Returns how many of the bytes are for nghttp2: fewer than all where h->fault was found. */
+size_t h2_watch(struct h2 *h, struct bytes in);
 
 #endif
