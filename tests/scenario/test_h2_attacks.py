@@ -2,6 +2,7 @@
 work that is counted here; one line of the event log names the cause; and all the while another client is served.
 
 What heavy clients do who mean no harm is at the end: they never meet the limits."""
+import contextlib
 import itertools
 import os
 import random
@@ -511,7 +512,7 @@ def test_a_head_that_does_not_end_is_not_waited_for(start, backend, port, certif
                 time.sleep(0.1)
         assert c.drain(), "still open"
     assert not backend.exchanges
-    proxy.wait_stderr("timeout_head|head took too long|too long")
+    proxy.wait_stderr("the request head took too long")
 
 
 def test_content_that_does_not_come_ends_its_request_alone(start, backend, port, certificate, pki):
@@ -536,7 +537,7 @@ def test_responses_that_are_not_read_end_the_connection(start, backend, port, ce
         c.window_update(0, LARGEST_WINDOW - 65535)
         for _ in range(20):
             c.open("/size/5000000")
-        proxy.wait_stderr("timeout_send|too slowly")
+        until(lambda: any("timeout_send" in line for line in proxy.access_lines()), "timeout_send in the access log")
         with h2_client(port, pki) as other:
             assert other.fetch().status == 200
     until(lambda: all(e.connection.ended.is_set() for e in backend.exchanges if e.target != "/"), "the servers to be told")
@@ -562,10 +563,10 @@ def test_pings_alone_do_not_keep_a_connection(start, backend, port, certificate,
         end = time.monotonic() + LONG
         while not c.goaway and not c.closed and time.monotonic() < end:
             c.frame(PING, 0, 0, b"are you?")
-            try:
-                c.take(0.05)
-            except TimeoutError:
-                pass
+            time.sleep(0.05)
+            with contextlib.suppress(TimeoutError):
+                while c.take(0.001):
+                    pass
         c.expect_connection_error(NO_ERROR)
 
 
