@@ -36,17 +36,6 @@ static void fill_server(const struct snapshot_upstream *upstream, int server_num
         r->server = upstream->server_names[server_number];
 }
 
-static const char *protocol_of(const struct session *s)
-{
-    static const char *const names[] = {
-        [SERVICE_TCP] = "tcp",
-        [SERVICE_PASSTHROUGH] = "passthrough",
-        [SERVICE_POSTGRES] = "postgres",
-    };
-
-    return names[s->service->protocol];
-}
-
 /* When the connection was accepted. */
 static int64_t accepted_unix_us(const struct session *s, uint64_t now_ns)
 {
@@ -68,7 +57,7 @@ void access_log_relay(struct session *s, const struct relay_record *relay)
         .client = &s->peer,
         .listener = s->listener->name,
         .request_id = relay->id,
-        .protocol = protocol_of(s),
+        .protocol = service_name(s->service->protocol),
         .error = relay->error ? error_token(relay->error) : NULL,
         .request_body_bytes = relay->up_bytes,
         .response_body_bytes = relay->down_bytes,

@@ -46,7 +46,9 @@ static const struct option_table proxy_protocol_table = OPTION_TABLE(
 
 static const struct option timeouts_rows[] = {
     { "handshake", OPTION_DURATION, OPTION_AT(struct listener_timeouts, handshake_ns), .standard = "10s", .least = 1,
-      .doc = "From the connection's start to the end of the TLS handshake." },
+      .doc =
+          "From the connection's start to the end of the TLS handshake; with STARTTLS, once for the clear text before "
+          "it and once for the handshake." },
     { "request_head", OPTION_DURATION, OPTION_AT(struct listener_timeouts, request_head_ns), .standard = "10s",
       .least = 1, .doc = "From a request head's first byte to its last (408)." },
     { "idle", OPTION_DURATION, OPTION_AT(struct listener_timeouts, idle_ns), .standard = "60s", .least = 1,
@@ -146,6 +148,9 @@ static const struct option_choice protocol_choices[] = {
     { "passthrough", SERVICE_PASSTHROUGH, "Nothing is decrypted: SNI leads to a backend, whose own TLS answers." },
     { "postgres", SERVICE_POSTGRES,
       "PostgreSQL, whose clients ask for TLS in a message of theirs; the rest as with tcp." },
+    { "smtp", SERVICE_SMTP, "Mail with STARTTLS: TLS begins and ends here; what is inside is relayed to `to`." },
+    { "imap", SERVICE_IMAP, "The same for IMAP." },
+    { "pop3", SERVICE_POP3, "The same for POP3 (its STLS)." },
     { 0 },
 };
 
@@ -180,6 +185,9 @@ static const struct option listener_rows[] = {
       .doc = "Protocols beside this listener's own, by their name in ALPN." },
     { "require_tls", OPTION_BOOL, OPTION_AT(struct listener_options, require_tls), .standard = "yes",
       .doc = "postgres: whether a client is refused that goes on without asking for TLS." },
+    { "greeting_name", OPTION_TEXT, OPTION_AT(struct listener_options, greeting_name),
+      .doc = "The host name with which smtp, imap and pop3 greet in clear text; by default the first name of the "
+             "listener's first certificate." },
     { "to", OPTION_REFERENCE, OPTION_AT(struct listener_options, to), .refers_to = "upstreams",
       .doc = "Upstream for every request, or connection, that no host or route covers." },
     { "routes", OPTION_LIST, OPTION_AT(struct listener_options, routes), .table = &route_options,
@@ -238,4 +246,15 @@ int address_mode(const struct address_options *o, unsigned *ret_mode)
         return -E_SYNTAX;
     *ret_mode = mode;
     return 0;
+}
+
+const char *service_name(int protocol)
+{
+    static const char *const names[] = {
+        [SERVICE_HTTP] = "http",         [SERVICE_TCP] = "tcp",   [SERVICE_PASSTHROUGH] = "passthrough",
+        [SERVICE_POSTGRES] = "postgres", [SERVICE_SMTP] = "smtp", [SERVICE_IMAP] = "imap",
+        [SERVICE_POP3] = "pop3",
+    };
+
+    return names[protocol];
 }

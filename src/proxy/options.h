@@ -5,12 +5,15 @@
 
 #include "base/error.h"
 #include "base/option.h"
+#include "http/mail.h"
 #include "net/options.h"
 #include "proxy/route_options.h"
 #include "tls/policy.h"
 
 enum listener_redirect { REDIRECT_NONE, REDIRECT_HTTPS };
-enum service_protocol { SERVICE_INHERITED, SERVICE_HTTP, SERVICE_TCP, SERVICE_PASSTHROUGH, SERVICE_POSTGRES };
+enum service_protocol {
+    SERVICE_INHERITED, SERVICE_HTTP, SERVICE_TCP, SERVICE_PASSTHROUGH, SERVICE_POSTGRES, SERVICE_SMTP, SERVICE_IMAP, SERVICE_POP3,
+};
 enum request_id_mode { REQUEST_ID_MAKE, REQUEST_ID_PASS, REQUEST_ID_OFF };
 
 struct address_options {
@@ -82,6 +85,7 @@ struct listener_options {
     struct option_list alpn;         /* struct alpn_name_options: for HTTP, or what is written for others */
     struct option_list by_alpn;      /* struct by_alpn_options */
     bool require_tls;                /* postgres: who does not ask for TLS is refused */
+    const char *greeting_name;       /* or NULL: the first certificate's name */
     const char *to;
     struct option_list routes;       /* struct route_options */
     struct option_list hosts;        /* struct host_options */
@@ -111,5 +115,17 @@ extern const struct option_table listener_options;
 int address_mode(const struct address_options *o, unsigned *ret_mode) MUST_USE;
 /* Whether a listener speaks TLS: unless `tls: off` is written, or it only redirects to HTTPS. */
 bool listener_speaks_tls(const struct listener_options *l);
+
+/* "http", "tcp", ... */
+const char *service_name(int protocol);
+/* Whether it is mail: clear text first, TLS after STARTTLS. As http/mail.h's enum mail_protocol: service_mail(). */
+static inline bool service_is_mail(int protocol)
+{
+    return protocol == SERVICE_SMTP || protocol == SERVICE_IMAP || protocol == SERVICE_POP3;
+}
+static inline enum mail_protocol service_mail(int protocol)
+{
+    return protocol == SERVICE_SMTP ? MAIL_SMTP : protocol == SERVICE_IMAP ? MAIL_IMAP : MAIL_POP3;
+}
 
 #endif

@@ -25,6 +25,8 @@ struct relay {
     struct reach server;
     struct deferred again;
     struct way up, down;
+    const struct relay_filter *filter; /* NULL: all passes as it is */
+    void *filter_state;
     struct connection *failed; /* the side that can be used no more; the other one gets its last words, and a reset */
     uint64_t cut_at_ns;        /* when the other one is waited for no more */
     uint64_t cut_mark;         /* how far it was when we looked last */
@@ -55,26 +57,53 @@ static int make_room(struct connection *to)
 }
 
 /* Whole records while there is more to come: a short one costs as much as a long one. */
-static struct bytes next_piece(const struct connection *from, const struct connection *to)
+static struct bytes next_piece(const struct connection *from, const struct connection *to, size_t ready)
 {
-    struct bytes data = buffer_content(&from->in);
+    struct bytes data = bytes_part(buffer_content(&from->in), 0, ready);
 
     if (from->readable && data.size > TLS_RECORD_PLAIN && connection_is_tls(to))
         data.size -= data.size % TLS_RECORD_PLAIN;
     return data;
 }
 
-static void receive(struct way *w, struct connection *from)
+/* Returns whether something came. */
+static bool receive(struct way *w, struct connection *from)
 {
     int n;
 
     if (w->source_ended || w->source_error)
-        return;
+        return false;
     n = connection_receive(from);
     if (n == 0)
         w->source_ended = true;
     else if (n < 0 && n != -E_AGAIN)
         w->source_error = n;
+    return n > 0;
+}
+
+/* How much of what came may go on. */
+static size_t look(struct relay *r, const struct way *w, struct connection *from)
+{
+    size_t used = buffer_used(&from->in);
+
+    if (!r->filter || used == 0)
+        return used;
+    return r->filter->look(r->filter_state, w == &r->up, &from->in, w->source_ended || w->source_error);
+}
+
+static void drop_filter(struct relay *r)
+{
+    if (r->filter)
+        r->filter->free(r->filter_state);
+    r->filter = NULL;
+}
+
+static void take(struct relay *r, struct way *w, struct connection *from, size_t n)
+{
+    buffer_consume(&from->in, n);
+    w->bytes += n;
+    if (r->filter && !r->filter->took(r->filter_state, w == &r->up, n))
+        drop_filter(r);
 }
 
 /* Passes the end on. */
@@ -97,23 +126,27 @@ static int pump(struct relay *r, struct way *w, struct connection *from, struct 
 
     *ret_failed = to;
     while (!w->source_ended || buffer_used(&from->in)) {
-        ssize_t sent;
         int error = make_room(to);
+        size_t ready;
+        ssize_t sent;
+        bool came;
 
         if (error)
             return error == -E_AGAIN ? 0 : error;
-        receive(w, from);
-        if (buffer_used(&from->in) == 0) {
+        came = receive(w, from);
+        ready = look(r, w, from);
+        if (ready == 0) {
+            if (came)
+                continue;
             if (w->source_ended)
                 break;
             *ret_failed = from;
             return w->source_error;
         }
-        sent = connection_pass(to, next_piece(from, to));
+        sent = connection_pass(to, next_piece(from, to, ready));
         if (sent < 0)
             return (int)sent;
-        buffer_consume(&from->in, (size_t)sent);
-        w->bytes += (uint64_t)sent;
+        take(r, w, from, (size_t)sent);
         if ((size_t)sent + PIECE_BYTES >= budget) {
             loop_defer(loop_of(r), &r->again);
             return 0;
@@ -295,13 +328,22 @@ static struct relay *new_relay(struct session *s)
 
 void relay_join(struct session *s, struct reach *server)
 {
+    relay_join_filtered(s, server, NULL, NULL);
+}
+
+void relay_join_filtered(struct session *s, struct reach *server, const struct relay_filter *filter, void *state)
+{
     struct relay *r = new_relay(s);
 
     CHECK(server->stands);
     if (!r) {
+        if (filter)
+            filter->free(state);
         session_close(s, true);
         return;
     }
+    r->filter = filter;
+    r->filter_state = state;
     reach_move(server, &r->server, r, on_server_event);
     session_enter(s, &session_relay, r);
 }
@@ -365,6 +407,7 @@ static void leave(struct session *s)
     log_relay(r);
     loop_defer_cancel(&r->again);
     reach_end(&r->server, true);
+    drop_filter(r);
     free(r);
 }
 

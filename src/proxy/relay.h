@@ -30,6 +30,19 @@
  * session and its own state no more: its leave() was called. */
 void relay_join(struct session *s, struct reach *server);
 
+/* Looks at what passes in both directions, until it has seen enough. */
+struct relay_filter {
+    /* in: what came from the client, or from the server, and has not gone on. May change it, and take bytes out. Returns
+     * how many from its start may go on now. ended: no more will come, so that all of it may. */
+    size_t (*look)(void *state, bool from_client, struct buffer *in, bool ended);
+    /* So many of them have gone on. false: nobody needs to be asked any more. */
+    bool (*took)(void *state, bool from_client, size_t n);
+    void (*free)(void *state);
+};
+
+/* relay_join() with a filter; its state becomes the relay's. */
+void relay_join_filtered(struct session *s, struct reach *server, const struct relay_filter *filter, void *state);
+
 extern const struct session_stage session_relay;
 
 #endif

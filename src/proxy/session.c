@@ -42,11 +42,13 @@ static const struct session_stage *stage_after(const struct session *s)
     if (s->awaits_proxy_header)
         return &session_proxied;
     if (s->awaits_starttls)
-        return &session_postgres_clear;
+        return service_is_mail(s->listener->options->protocol) ? &session_starttls : &session_postgres_clear;
     if (!s->service)
         return &session_handshake;
     if (s->service->protocol == SERVICE_POSTGRES)
         return &session_postgres_first;
+    if (service_is_mail(s->service->protocol))
+        return &session_mail;
     if (s->service->to)
         return &session_relay;
     return s->secure && bytes_equal_text(s->facts.alpn, "h2") ? &session_h2 : &session_h1;

@@ -1,8 +1,8 @@
 /* session.h: a client's connection from accept to close, and what every exchange on it needs to know of it.
  *
- *     accept --> [PROXY protocol header] --> [TLS handshake] --> HTTP/1 or HTTP/2 --> linger --> close
- *                                                |               relay -----------'
- *                                                '--(pass-through)-->'
+ *     accept --> [PROXY protocol header] --> [STARTTLS] --> [TLS handshake] --> HTTP/1 or HTTP/2 --> linger --> close
+ *                                                               |      '----> [mail] --> relay --'
+ *                                                               '--(pass-through)---------^
  *
  * Each step is a stage (struct session_stage) that has the connection to itself: its events and the session's one timer
  * come to the present stage alone. A stage hands on with session_next(), or ends the session with session_finish() (in
@@ -106,7 +106,9 @@ void session_set_peer(struct session *s, const struct address *peer, uint16_t lo
 
 /* The stages; each in the file of its name. */
 extern const struct session_stage session_proxied;   /* the PROXY protocol header */
+extern const struct session_stage session_starttls;  /* mail: clear text before TLS; starttls_session.c */
 extern const struct session_stage session_handshake; /* TLS, server side */
+extern const struct session_stage session_mail;      /* mail: the server's greeting; mail_session.c */
 extern const struct session_stage session_h1;        /* HTTP/1: exchanges, one after the other */
 extern const struct session_stage session_linger;
 

@@ -105,6 +105,7 @@ struct snapshot_listener {
     size_t host_count;
     struct hostname_table *host_table;  /* to struct snapshot_host */
     bool starts_in_clear;               /* its clients ask for TLS in their protocol's own words */
+    const char *greeting_name;          /* of mail in clear text; NULL: no mail */
     struct snapshot_alpn *by_alpn;
     size_t by_alpn_count;
     struct certificate **certificates;

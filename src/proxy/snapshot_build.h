@@ -8,6 +8,7 @@
  *     snapshot_service.c  what listeners and hosts are for: HTTP, relays, pass-through; ALPN
  *     snapshot_rewrite.c  what a route does with its requests
  *     snapshot_fields.c   rules for header fields
+ *     snapshot_mail.c     STARTTLS: what its listeners may say, and their names
  *     snapshot_checks.c   what only the whole shows: addresses that collide, things that nothing uses
  *
  * A step that finds a fault complains at the value and goes on, so that an operator sees all of them at once. */
@@ -95,6 +96,8 @@ void build_release_contexts(struct builder *b);
 
 /* What the listener itself is for, and by_alpn. */
 void build_service(struct builder *b, struct snapshot_listener *l);
+/* What a listener for mail may have, and its name; complains where another listener has that. */
+void build_mail(struct builder *b, struct snapshot_listener *l);
 /* What a host is for. */
 void build_host_service(struct builder *b, struct snapshot_listener *l, struct snapshot_host *h, const struct host_options *o);
 /* What a host (or the listener itself) negotiates, when its service and policy are set; list: its own `alpn`. */

@@ -4,20 +4,6 @@
 /* The protocols that HTTP is negotiated as; the first ones of it where nothing is written. */
 static const char *const http_alpn[] = { "h2", "http/1.1", NULL };
 
-static const char *protocol_name(int protocol)
-{
-    switch (protocol) {
-    case SERVICE_TCP:
-        return "tcp";
-    case SERVICE_PASSTHROUGH:
-        return "passthrough";
-    case SERVICE_POSTGRES:
-        return "postgres";
-    default:
-        return "http";
-    }
-}
-
 /* The upstream of a relay, marked as used. */
 static struct snapshot_upstream *use_upstream(struct builder *b, const char *const *to, int protocol)
 {
@@ -83,12 +69,28 @@ static const char *const *alpn_names(struct builder *b, const struct option_list
     return names;
 }
 
-/* What is negotiated where nothing is written. */
+/* What is negotiated where nothing is written. A mail client that names other protocols alone is none: somebody has led a
+ * browser here (ALPACA), and it is refused. */
 static const char *const *standard_alpn(int protocol)
 {
-    static const char *const postgres[] = { "postgresql", NULL }, *const none[] = { NULL };
+    static const char *const smtp[] = { "smtp", "esmtp", NULL }, *const imap[] = { "imap", NULL },
+                             *const pop3[] = { "pop3", NULL }, *const postgres[] = { "postgresql", NULL },
+                             *const none[] = { NULL };
 
-    return protocol == SERVICE_HTTP ? http_alpn : protocol == SERVICE_POSTGRES ? postgres : none;
+    switch (protocol) {
+    case SERVICE_HTTP:
+        return http_alpn;
+    case SERVICE_POSTGRES:
+        return postgres;
+    case SERVICE_SMTP:
+        return smtp;
+    case SERVICE_IMAP:
+        return imap;
+    case SERVICE_POP3:
+        return pop3;
+    default:
+        return none;
+    }
 }
 
 /* Names of by_alpn that are negotiated, then the host's own. */
@@ -205,7 +207,7 @@ static void check_without_http(struct builder *b, const struct listener_options 
 static void check_relaying(struct builder *b, const struct snapshot_listener *l)
 {
     const struct listener_options *o = l->options;
-    const char *name = protocol_name(o->protocol);
+    const char *name = service_name(o->protocol);
 
     if (o->routes.count)
         build_error(b, &o->routes, "%s knows no paths to choose by: write `to: UPSTREAM`, or `protocol: http`", name);
@@ -245,9 +247,10 @@ void build_service(struct builder *b, struct snapshot_listener *l)
         l->fallback.service.to = use_upstream(b, &o->to, o->protocol);
         check_relaying(b, l);
     }
-    l->starts_in_clear = l->tls && o->protocol == SERVICE_POSTGRES;
+    l->starts_in_clear = l->tls && (o->protocol == SERVICE_POSTGRES || service_is_mail(o->protocol));
     check_postgres(b, l);
     build_by_alpn(b, l);
+    build_mail(b, l);
     if (l->tls && !listener_decrypts(l))
         check_undecrypted(b, l);
 }
@@ -255,7 +258,7 @@ void build_service(struct builder *b, struct snapshot_listener *l)
 static void check_relayed_host(struct builder *b, const struct snapshot_listener *l, const struct snapshot_host *h,
                                const struct host_options *o)
 {
-    const char *name = protocol_name(h->service.protocol);
+    const char *name = service_name(h->service.protocol);
 
     if (!l->tls && l->options->protocol == SERVICE_HTTP)
         build_error(b, &o->protocol,
