@@ -1,5 +1,5 @@
-"""Real mail servers as the servers behind: Postfix takes mail for anybody@a.test, Dovecot gives it out to them by IMAP and
-POP3 (any name, password "secret"). Both run in the foreground, out of a directory of their own; nothing of the system's
+"""Real mail servers as the servers behind: Postfix takes mail for USERS at a.test, Dovecot gives it out to them by IMAP and
+POP3 (password "secret"). Both run in the foreground, out of a directory of their own; nothing of the system's
 configuration is touched. They want root, since they change to users of their own."""
 import os
 import shutil
@@ -13,6 +13,7 @@ from support.ports import free_port
 from support.waiting import LONG, until
 
 UID = 2000  # of the mailboxes
+USERS = [f"user{i}" for i in range(40)]
 
 _MAIN_CF = """
 compatibility_level = 3.6
@@ -30,7 +31,7 @@ alias_database =
 local_recipient_maps =
 virtual_mailbox_domains = a.test
 virtual_mailbox_base = {mail}
-virtual_mailbox_maps = regexp:{{{{/^([^@]+)@a[.]test$/ $1/}}}}
+virtual_mailbox_maps = texthash:{directory}/mailboxes
 virtual_uid_maps = static:{uid}
 virtual_gid_maps = static:{uid}
 smtpd_relay_restrictions = reject_unauth_destination
@@ -55,7 +56,19 @@ error     unix  -       -       n       -       -       error
 retry     unix  -       -       n       -       -       error
 virtual   unix  -       n       n       -       -       virtual
 anvil     unix  -       -       n       -       1       anvil
+smtp      unix  -       -       n       -       -       smtp
 postlog   unix-dgram n  -       n       -       1       postlogd
+"""
+
+_RELAY_CF = """
+virtual_mailbox_domains =
+smtpd_relay_restrictions = permit_mynetworks, reject
+relayhost = [127.0.0.1]:{to}
+smtp_tls_security_level = secure
+smtp_tls_secure_cert_match = {name}
+smtp_tls_servername = {name}
+smtp_tls_CAfile = {ca}
+smtp_tls_loglevel = 1
 """
 
 _DOVECOT_CONF = """
@@ -176,12 +189,22 @@ class Postfix(_Server):
     def __init__(self, certificate, mailboxes=None):
         super().__init__(certificate, mailboxes)
         self.port, self.proxied_port = free_port(), free_port()
+        self.relay = ""
+
+    def relay_to(self, port, ca_file, name):
+        """All mail goes on to that port, under TLS to whoever can show a certificate for that name."""
+        ca = shutil.copyfile(ca_file, os.path.join(self.directory, "ca.pem"))
+        self.relay = _RELAY_CF.format(to=port, name=name, ca=ca)
+        return self
 
     def start(self):
         for name in ("queue", "data"):
             os.mkdir(os.path.join(self.directory, name))
         shutil.chown(os.path.join(self.directory, "data"), "postfix")
-        self.write("conf/main.cf", _MAIN_CF)
+        self.write("mailboxes", "".join(f"{user}@a.test {user}/\n" for user in USERS))
+        path = self.write("conf/main.cf", _MAIN_CF)
+        with open(path, "a", encoding="ascii") as f:
+            f.write(self.relay)
         self.write("conf/master.cf", _MASTER_CF, port=self.port, proxied=self.proxied_port)
         return self.run(["/usr/sbin/postfix", "-c", os.path.join(self.directory, "conf"), "start-fg"], self.port)
 
