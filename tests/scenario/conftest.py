@@ -12,7 +12,8 @@ from support.ports import free_port
 from support.unlade import Unlade, site
 
 NEEDED_TOOLS = ("curl", "openssl", "gnutls-cli", "wrk", "/usr/sbin/nginx", "node", "nghttp", "nghttpd",
-                "redis-server", "redis-cli", "/usr/sbin/mosquitto", "mosquitto_pub", "psql", "chromium")
+                "redis-server", "redis-cli", "/usr/sbin/mosquitto", "mosquitto_pub", "psql", "chromium",
+                "/usr/sbin/postfix", "/usr/sbin/dovecot")
 
 
 def pytest_sessionstart(session):

@@ -1,7 +1,9 @@
 """STARTTLS in front of Postfix and Dovecot, with the clients that people use."""
 import imaplib
 import poplib
+import re
 import smtplib
+import socket
 import subprocess
 
 import pytest
@@ -63,8 +65,8 @@ def user(mail):
     return mail.users.pop()
 
 
-def smtp(mail, pki, name="smtp"):
-    c = smtplib.SMTP("127.0.0.1", mail.ports[name], timeout=LONG)
+def smtp(mail, pki, name="smtp", source=None):
+    c = smtplib.SMTP("127.0.0.1", mail.ports[name], timeout=LONG, source_address=source)
     c.ehlo()
     assert c.has_extn("starttls") and not c.has_extn("pipelining")
     c._host = "a.test"
@@ -73,8 +75,19 @@ def smtp(mail, pki, name="smtp"):
     return c
 
 
-def imap(mail, pki, name="imap"):
-    c = imaplib.IMAP4("127.0.0.1", mail.ports[name], timeout=LONG)
+class Imap(imaplib.IMAP4):
+    """From an address of one's own."""
+
+    def __init__(self, port, source):
+        self.source = source
+        super().__init__("127.0.0.1", port, LONG)
+
+    def _create_socket(self, timeout):
+        return socket.create_connection((self.host, self.port), timeout, self.source)
+
+
+def imap(mail, pki, name="imap", source=None):
+    c = Imap(mail.ports[name], source)
     assert {"STARTTLS", "LOGINDISABLED"} <= set(c.capabilities)
     c.host = "a.test"
     c.starttls(context(pki))
@@ -213,14 +226,15 @@ def test_postfix_delivers_through_it(mail, certificate, pki, user):
 
 
 def test_the_mail_servers_hear_the_clients_address(mail, pki, user):
-    with smtp(mail, pki, "smtp_proxied") as c:
+    with smtp(mail, pki, "smtp_proxied", ("127.0.0.7", 0)) as c:
         c.sendmail("x@b.test", [f"{user}@a.test"], b"Subject: x\r\n\r\nx\r\n")
     until(lambda: f"to=<{user}@a.test>" in mail.postfix.log, "the delivery")
-    with imap(mail, pki, "imap_proxied") as c:
+    assert re.search(r"client=\S*\[127\.0\.0\.7\]", mail.postfix.log)
+    with imap(mail, pki, "imap_proxied", ("127.0.0.8", 0)) as c:
         c.login(user, "secret")
         c.select()
         assert c.fetch("1", "(BODY.PEEK[TEXT])")[1][0][1] == b"x\r\n"
-    assert until(lambda: f"user=<{user}>" in mail.dovecot.log, "the login in Dovecot's log")
+    until(lambda: re.search(rf"user=<{user}>.* rip=127\.0\.0\.8,", mail.dovecot.log), "the login in Dovecot's log")
 
 
 def test_a_wrong_password_is_the_servers_affair(mail, pki):

@@ -71,21 +71,12 @@ smtp_tls_CAfile = {ca}
 smtp_tls_loglevel = 1
 """
 
-_DOVECOT_CONF = """
-base_dir = {directory}/run
-state_dir = {directory}/state
-log_path = {directory}/log
-protocols = imap pop3
-listen = 127.0.0.1
-ssl = yes
+_DOVECOT_2_3 = """
 ssl_cert = <{chain}
 ssl_key = <{key}
 ssl_dh =
 disable_plaintext_auth = no
 mail_location = maildir:{mail}/%n
-first_valid_uid = 1
-first_valid_gid = 1
-haproxy_trusted_networks = 127.0.0.0/8
 passdb {{
   driver = static
   args = password=secret
@@ -94,6 +85,38 @@ userdb {{
   driver = static
   args = uid={uid} gid={uid} home={mail}/%n
 }}
+"""
+
+_DOVECOT_2_4 = """
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+ssl_server_cert_file = {chain}
+ssl_server_key_file = {key}
+auth_allow_cleartext = yes
+mail_driver = maildir
+mail_path = {mail}/%{{user | username}}
+passdb static {{
+  password = secret
+}}
+userdb static {{
+  fields {{
+    uid = {uid}
+    gid = {uid}
+    home = {mail}/%{{user | username}}
+  }}
+}}
+"""
+
+_DOVECOT = """
+base_dir = {directory}/run
+state_dir = {directory}/state
+log_path = {directory}/log
+protocols = imap pop3
+listen = 127.0.0.1
+ssl = yes
+first_valid_uid = 1
+first_valid_gid = 1
+haproxy_trusted_networks = 127.0.0.0/8
 service imap-login {{
   inet_listener imap {{
     port = {imap}
@@ -222,7 +245,9 @@ class Dovecot(_Server):
         self.imap_port, self.imap_proxied_port, self.pop3_port = free_port(), free_port(), free_port()
 
     def start(self):
-        path = self.write("dovecot.conf", _DOVECOT_CONF, imap=self.imap_port, imap_proxied=self.imap_proxied_port,
+        version = subprocess.run(["/usr/sbin/dovecot", "--version"], capture_output=True, text=True, check=True).stdout
+        own = _DOVECOT_2_3 if version.startswith("2.3") else _DOVECOT_2_4
+        path = self.write("dovecot.conf", own + _DOVECOT, imap=self.imap_port, imap_proxied=self.imap_proxied_port,
                           pop3=self.pop3_port)
         return self.run(["/usr/sbin/dovecot", "-F", "-c", path], self.pop3_port)
 
