@@ -2,6 +2,7 @@
 import array
 import fcntl
 import os
+import random
 import re
 import signal
 import socket
@@ -214,7 +215,8 @@ def speaking(config, protocol):
 
 
 @pytest.mark.parametrize("protocol", ["h2", "auto"])
-@pytest.mark.parametrize("fault, options, reason", [f for f in FAULTS if f[0] in ("expired", "wrong host", "unknown CA")], ids=str)
+@pytest.mark.parametrize("fault, options, reason", [f for f in FAULTS if f[0] in ("expired", "wrong host", "unknown CA")],
+                         ids=["expired", "wrong host", "unknown CA"])
 def test_servers_of_http_2_must_prove_themselves_too(start, port, nginx_tls, pki, fault, options, reason, protocol):
     there = nginx_tls.add(bad_leaf(pki, fault), http2=True)
     nginx_tls.start()
@@ -309,6 +311,55 @@ def test_a_connection_that_breaks_within_an_answer_breaks_the_answer(start, port
         c.send(get())
         with pytest.raises((Closed, ConnectionResetError)):
             c.response()
+
+
+@pytest.mark.parametrize("how", ["close_notify", "abrupt"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_pooled_connection_that_the_server_closed_does_not_show(start, port, servers, pki, server_certificate, method, how):
+    server = servers(TlsBackend(server_certificate))
+    start(tls_site(port, server.port, pki))
+    with plain_client(port) as c:
+        for _ in range(12):
+            assert c.request(get(method=method, body=b"hello")).status == 200
+            for connection in server.open_connections():
+                if how == "close_notify":
+                    connection.say_goodbye()
+                connection.close()
+    assert len(server.exchanges) == 12
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_damaged_bytes_are_an_error_and_no_more(start, port, servers, pki, server_certificate, version):
+    """One byte of all that the server says is another one: the answer is whole, or an error, or cut."""
+    server = servers(TlsBackend(server_certificate, most=version, tickets=False))
+    chance = random.Random(7)
+
+    def damaging(connection):
+        state = {"until": chance.randrange(2000)}
+
+        def deliver(data):
+            at = state["until"]
+            if 0 <= at < len(data):
+                data = data[:at] + bytes([data[at] ^ (1 << chance.randrange(8))]) + data[at + 1:]
+            state["until"] -= len(data)
+            connection.socket.sendall(data)
+        connection.deliver = deliver
+    server.before_handshake = damaging
+    server.answer = lambda e: e.send(HEAD + b"Content-Length: 1000\r\nConnection: close\r\n\r\n" + b"x" * 1000)
+    config = tls_site(port, server.port, pki)
+    config["upstreams"]["app"]["timeouts"] = {"connect": "2s", "response_head": "2s", "response_gap": "2s"}
+    start(config)
+    seen = set()
+    for _ in range(60):
+        with plain_client(port) as c:
+            c.send(get())
+            try:
+                r = c.response()
+                seen.add(r.status)
+                assert r.status in (502, 504) or r.body == b"x" * 1000
+            except (Closed, ConnectionResetError):
+                seen.add("cut")
+    assert 502 in seen
 
 
 # ---- odd, but no failures ----
