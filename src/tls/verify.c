@@ -1,4 +1,5 @@
 /* verify.c: why a certificate was refused, in words that say which one, which names and which depth. */
+#include <stdarg.h>
 #include <stdio.h>
 
 #include <arpa/inet.h>
