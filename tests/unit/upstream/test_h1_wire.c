@@ -230,6 +230,61 @@ static void no_more_is_sent_than_was_announced(void **state)
     assert_int_equal(h1_wire_send(&f->wire, BYTES_LITERAL("cd")), -E_INTERNAL);
 }
 
+/* A 101 was sent behind a request; more had come with it. */
+static void open_tunnel(struct fixture *f)
+{
+    struct message m;
+
+    say(f, "GET / HTTP/1.1\r\nHost: a\r\n\r\nearly");
+    take_head(f);
+    message_init(&m, &f->arena);
+    m.status = 101;
+    m.upgrade = BYTES_LITERAL("x");
+    m.body = BODY_TUNNEL;
+    m.persistent = true;
+    assert_int_equal(h1_wire_send_head(&f->wire, &m, HTTP_1_1), 0);
+}
+
+static void a_tunnel_is_raw_bytes_both_ways_to_each_end(void **state)
+{
+    static const char head[] = "HTTP/1.1 101 \r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n0\r\n\r\n";
+    struct fixture *f = *state;
+    struct bytes data;
+    char got[200];
+
+    take_events(f);
+    open_tunnel(f);
+    expect_content(f, "early");
+    say(f, "0\r\n\r\nGET");
+    expect_content(f, "0\r\n\r\nGET");
+    assert_int_equal(h1_wire_look(&f->wire, &data), -E_AGAIN);
+    assert_int_equal(h1_wire_send(&f->wire, BYTES_LITERAL("0\r\n\r\n")), 5);
+    assert_int_equal(h1_wire_end(&f->wire, NULL), 0);
+    assert_int_equal(h1_wire_flush(&f->wire), 0);
+    assert_int_equal(read(f->peer, got, sizeof got), sizeof head - 1);
+    assert_memory_equal(got, head, sizeof head - 1);
+    assert_int_equal(read(f->peer, got, sizeof got), 0);
+    say(f, "last"); /* the other half goes on */
+    expect_content(f, "last");
+    end_of_peer(f);
+    assert_int_equal(h1_wire_look(&f->wire, &data), STREAM_END);
+    assert_int_equal(h1_wire_look(&f->wire, &data), STREAM_END);
+}
+
+static void a_tunnel_that_waits_holds_no_buffers(void **state)
+{
+    struct fixture *f = *state;
+    struct bytes data;
+
+    take_events(f);
+    open_tunnel(f);
+    expect_content(f, "early");
+    assert_int_equal(h1_wire_look(&f->wire, &data), -E_AGAIN);
+    assert_int_equal(h1_wire_send(&f->wire, BYTES_LITERAL("answer")), 6);
+    assert_int_equal(h1_wire_flush(&f->wire), 0);
+    assert_int_equal(buffer_pool_lent(f->net.pool), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -242,6 +297,8 @@ int main(void)
         TEST(no_room_means_that_an_event_will_come),
         TEST(a_head_finds_room_behind_answers_that_can_leave),
         TEST(no_more_is_sent_than_was_announced),
+        TEST(a_tunnel_is_raw_bytes_both_ways_to_each_end),
+        TEST(a_tunnel_that_waits_holds_no_buffers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
