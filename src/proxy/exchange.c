@@ -118,6 +118,7 @@ static int use_backend(struct exchange *x, struct backend *backend)
         .method = x->request.method,
         .limits = &response_limits,
         .fresh = x->fresh_only,
+        .h1_only = x->tunnel == TUNNEL_ASKED,
         .fragile = !method_is_idempotent(x->request.method) || x->request.body != BODY_NONE,
         .on_event = on_server_event,
         .user = x,

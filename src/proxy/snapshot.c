@@ -32,6 +32,8 @@ static void release(struct snapshot *s)
     }
     for (size_t i = 0; i < s->upstream_count; i++)
         tls_context_unref(s->upstreams[i].tls);
+    for (size_t i = 0; i < s->upstream_count; i++)
+        tls_context_unref(s->upstreams[i].tls_h1);
     for (size_t i = 0; i < s->certificate_count; i++)
         certificate_clear(&s->certificates[i]);
 }

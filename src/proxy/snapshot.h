@@ -30,6 +30,7 @@ struct snapshot_upstream {
     const struct upstream_options *options;
     struct dial_plan *plans;            /* how each server is reached, by its number */
     struct tls_context *tls;            /* NULL: in clear */
+    struct tls_context *tls_h1;         /* with `protocol: auto`: offers HTTP/1.1 alone, which upgrades need */
     uint8_t tls_identity[32];           /* hash of what that was made of */
     struct bytes name;
     struct address *servers;            /* every address of every server */

@@ -39,6 +39,11 @@ static void build_upgrades(struct builder *b, struct snapshot_route *route, cons
         if (u->protocol && check_upgrade(b, u))
             at[route->upgrade_count++] = bytes_of_text(u->protocol);
     }
+    if (config_is_set(b->config, &o->upgrade) && o->upgrade.count && route->to &&
+        route->to->options->protocol == UPSTREAM_H2)
+        build_error(b, &o->upgrade,
+                    "the servers of \"%s\" speak HTTP/2, which has no upgrades: write `protocol: auto` or `http1` there",
+                    o->to);
 }
 
 /* ---- the path and Host ---- */

@@ -101,10 +101,12 @@ static const struct certificate *find_certificate(struct builder *b, const struc
 
 /* ---- the context ---- */
 
+static const char *const h1[] = { "http/1.1", NULL }, *const h2[] = { "h2", NULL },
+                         *const both[] = { "h2", "http/1.1", NULL };
+
 /* The names to offer, ended by NULL. */
 static const char *const *alpn_of(struct builder *b, const struct upstream_options *o)
 {
-    static const char *const h2[] = { "h2", NULL }, *const both[] = { "h2", "http/1.1", NULL };
     const struct option_list *list = &o->tls->alpn;
     const char **names = build_alloc(b, list->count + 1, sizeof *names);
 
@@ -192,6 +194,12 @@ void build_upstream_tls(struct builder *b, struct snapshot_upstream *u)
     u->tls = tls_context_new_client(&parts, &why);
     if (!u->tls)
         build_error(b, &o->enabled, "TLS to the servers: %s", why);
+    if (u->tls && *protocol == UPSTREAM_AUTO) {
+        parts.alpn = h1;
+        u->tls_h1 = tls_context_new_client(&parts, &why);
+        CHECK(u->tls_h1); /* as the one before */
+        parts.alpn = both;
+    }
     identify(o, trust, own, parts.alpn, u->tls_identity);
 }
 
@@ -251,6 +259,7 @@ void build_plan(struct builder *b, const struct snapshot_upstream *u, const stru
         return;
     expect(b, &ret_plan->peer, u->options->tls, e);
     ret_plan->tls = u->tls;
+    ret_plan->tls_h1 = u->tls_h1;
     struct bytes pieces[] = {
         bytes_of(u->tls_identity, sizeof u->tls_identity),
         bytes_of_text(ret_plan->peer.name),

@@ -46,6 +46,12 @@ static bool route_allows(const struct snapshot_route *route, struct bytes token)
     return false;
 }
 
+/* Whether its servers speak the version of HTTP that has upgrades. */
+static bool can_tunnel(const struct snapshot_route *route)
+{
+    return route->to && route->to->options->protocol != UPSTREAM_H2;
+}
+
 static struct bytes base64(struct arena *arena, const uint8_t *data, size_t size)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -153,7 +159,7 @@ static int ask_extended_connect(struct exchange *x)
     struct bytes key;
     int error;
 
-    if (!bytes_equal_nocase(m->upgrade, WEBSOCKET) || !x->route->to || !route_allows(x->route, WEBSOCKET))
+    if (!bytes_equal_nocase(m->upgrade, WEBSOCKET) || !can_tunnel(x->route) || !route_allows(x->route, WEBSOCKET))
         return -E_UPGRADE;
     if (random_bytes(random, sizeof random))
         return -E_CRYPTO;
@@ -183,7 +189,7 @@ int tunnel_ask(struct exchange *x)
 
     if (tunnel_is_extended_connect(m))
         return ask_extended_connect(x);
-    if (!x->route->to)
+    if (!can_tunnel(x->route))
         m->upgrade = BYTES_NONE;
     return m->upgrade.size ? ask_upgrade(x) : 0;
 }

@@ -107,11 +107,12 @@ int dial_error(struct dial *d, int error)
 static int start_tls(struct dial *d)
 {
     struct backend *b = d->backend;
+    struct tls_context *context = d->h1_only && d->plan->tls_h1 ? d->plan->tls_h1 : d->plan->tls;
     struct tls_session *session;
 
     if (!b->shelf)
         b->shelf = tls_shelf_new(); /* without memory nothing is resumed */
-    session = tls_session_new_client(d->plan->tls, &d->plan->peer, b->shelf);
+    session = tls_session_new_client(context, &d->plan->peer, b->shelf);
     if (!session)
         return -E_MEMORY;
     d->connection = connection_start_tls_client(d->connection, session);

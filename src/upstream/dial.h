@@ -20,6 +20,7 @@
 struct dial_plan {
     const struct upstream_options *options;
     struct tls_context *tls;       /* NULL: in clear. It holds our certificate, whom we believe, and the ALPN names */
+    struct tls_context *tls_h1;    /* the same, but it offers HTTP/1.1 alone; NULL: `tls` does for that */
     struct tls_peer peer;          /* whom we expect there */
     uint64_t identity;             /* connections (and TLS sessions) made under another plan are not used for this one */
 };
@@ -31,6 +32,7 @@ struct dial {
     struct backend *backend;
     const struct dial_plan *plan;  /* until it stands */
     enum dial_state state;
+    bool h1_only;                  /* TLS is to offer HTTP/1.1 alone; the caller's to set, behind dial_start() */
     bool open_at_once;             /* nothing to wait for before it is written to */
     uint64_t began_ns;
     struct bytes preface;          /* what is still to be said; copied, the dial's */

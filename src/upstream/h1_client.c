@@ -222,6 +222,7 @@ struct h1_client *h1_client_connect(struct backend *b, const struct link_request
         free(c);
         return NULL;
     }
+    c->dial.h1_only = request->h1_only;
     prepare(c, b, request, request->preface.size != 0);
     return c;
 }

@@ -24,12 +24,12 @@ struct link *backend_link(struct backend *b, const struct link_request *request,
     enum upstream_protocol protocol = (enum upstream_protocol)request->plan->options->protocol;
     struct h1_client *c;
 
-    if (protocol == UPSTREAM_H2 || (protocol == UPSTREAM_AUTO && h2_client_takes(b, request)))
+    if (protocol == UPSTREAM_H2 || (protocol == UPSTREAM_AUTO && !request->h1_only && h2_client_takes(b, request)))
         return h2_client_link(b, request, ret_error);
     c = request->fresh || request->preface.size ? NULL : take_kept(b, request);
     if (c)
         h1_client_reuse(c, request);
-    else if (protocol == UPSTREAM_AUTO)
+    else if (protocol == UPSTREAM_AUTO && !request->h1_only)
         return h2_client_link(b, request, ret_error);
     else
         c = h1_client_connect(b, request, ret_error);

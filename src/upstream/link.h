@@ -24,6 +24,7 @@ struct link_request {
     enum http_method method;
     const struct h1_limits *limits; /* of the response */
     bool fresh;                    /* no kept connection, please */
+    bool h1_only;                  /* with `protocol: auto`: HTTP/1.1, whatever the server would rather speak */
     bool fragile;                  /* cannot be sent twice: only into connections that are seen to be open */
     void (*on_event)(struct link *l, void *user);
     void *user;

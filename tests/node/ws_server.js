@@ -1,18 +1,24 @@
-// A WebSocket server on 127.0.0.1: node ws_server.js PORT [deflate]
+// A WebSocket server on 127.0.0.1: node ws_server.js PORT [deflate|plain [CERTIFICATE KEY]]
+// With a certificate it speaks TLS, and HTTP/2 where ALPN leads to that: there it answers requests with their version.
 // Sends back what it gets. A text message that is JSON asks for more: {"pause": true} stops reading until the line
 // {"do": "resume"} comes on standard input, {"close": CODE} closes, {"flood": BYTES, "piece": BYTES} sends that much.
 // Says {"port"}, then for each socket {"open": {path, protocol, headers}} and {"closed": {code, reason}}.
 const { WebSocketServer } = require('ws');
 const readline = require('readline');
-const [port, deflate] = process.argv.slice(2);
+const http2 = require('http2');
+const fs = require('fs');
+const [port, deflate, certificate, key] = process.argv.slice(2);
 const say = (x) => console.log(JSON.stringify(x));
 const paused = [];
+const secure = certificate && http2.createSecureServer({ cert: fs.readFileSync(certificate), key: fs.readFileSync(key), allowHTTP1: true },
+  (request, response) => response.end(request.httpVersion));
 const server = new WebSocketServer({
-  host: '127.0.0.1', port: Number(port), perMessageDeflate: deflate === 'deflate', maxPayload: 1 << 30,
+  ...(secure ? { server: secure } : { host: '127.0.0.1', port: Number(port) }), perMessageDeflate: deflate === 'deflate', maxPayload: 1 << 30,
   handleProtocols: (protocols) => (protocols.has('chat') ? 'chat' : false),
   verifyClient: (info) => !info.req.url.startsWith('/refused'),
 });
 server.on('listening', () => say({ port: Number(port) }));
+if (secure) secure.listen(Number(port), '127.0.0.1');
 server.on('connection', (socket, request) => {
   say({ open: { path: request.url, protocol: socket.protocol, extensions: socket.extensions, headers: request.headers } });
   socket.on('error', () => {});

@@ -202,6 +202,38 @@ def test_a_drain_ends_tunnels_at_its_limit(own, pki):
         assert proxy.wait() == 0
 
 
+# ---- servers under TLS, and of HTTP/2 ----
+
+@pytest.mark.parametrize("protocol", ["http1", "auto"])
+def test_a_server_that_would_rather_speak_http_2_gets_http_1_for_a_tunnel(start, port, pki, certificate, protocol):
+    """Other requests go to the same server over what ALPN says, before and after."""
+    own = free_port()
+    with Node("ws_server.js", own, "plain", certificate.chain_file, certificate.key_file) as server:
+        server.expect("port")
+        proxy = start(site(port, own, certificate, upstream={"protocol": protocol, "tls": {"ca": str(pki.ca_file), "name": "a.test"}}))
+        proxy.port = port
+        other = b"2.0" if protocol == "auto" else b"1.1"
+        for _ in range(2):
+            with tls_client(port, pki) as c:
+                assert c.request(get()).body == other
+            with client_of(proxy, pki) as c:
+                assert "open" in c.read()
+                c.write({"text": "hello"})
+                assert c.expect("text") == "hello"
+                c.write({"close": 4000})
+                assert c.expect("closed")["code"] == 4000
+
+
+def test_a_server_of_http_2_alone_sees_an_ordinary_request(start, port, pki, certificate):
+    own = free_port()
+    with Node("ws_server.js", own, "plain", certificate.chain_file, certificate.key_file) as server:
+        server.expect("port")
+        proxy = start(site(port, own, certificate, upstream={"protocol": "h2", "tls": {"ca": str(pki.ca_file), "name": "a.test"}}))
+        proxy.port = port
+        with client_of(proxy, pki) as c:
+            assert c.expect("refused") == 200
+
+
 # ---- a browser ----
 
 PAGE = """<!doctype html><title>socket</title><script>

@@ -267,10 +267,15 @@ def test_other_protocols_are_not_served(stack, client, protocol):
 
 
 def test_a_route_that_lists_no_upgrade_serves_none(start, port, backend, certificate, pki):
-    start(site(port, backend.port, certificate, listener={"routes": [{"path": "/none", "to": "app", "upgrade": []}, {"path": "/fixed", "respond": 200}]}))
+    routes = [{"path": "/none", "to": "app", "upgrade": []}, {"path": "/fixed", "respond": 200}, {"path": "/h2", "to": "h2"}]
+    config = site(port, backend.port, certificate, listener={"routes": routes})
+    config["upstreams"]["h2"] = {"servers": [backend.address], "protocol": "h2"}
+    start(config)
     with H2(port, pki) as c:
         assert c.answer(c.open("/none"))[0] == 501
         assert c.answer(c.open("/fixed"))[0] == 501
+        assert c.answer(c.open("/h2"))[0] == 501
+        assert not backend.connections
         backend.answer = echo
         assert c.answer(c.open("/"))[0] == 200
 

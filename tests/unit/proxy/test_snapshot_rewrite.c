@@ -296,6 +296,9 @@ static void upgrades_are_names_of_protocols_that_can_be_tunnelled(void **state)
     expect_only(ROUTE("to: app, upgrade: [websocket, h2c]"), "\"h2c\" is never passed on");
     expect_only(ROUTE("to: app, upgrade: [H2C]"), "\"H2C\" is never passed on");
     expect_only(ROUTE("to: app, upgrade: [TLS/1.0]"), "is never passed on");
+    expect_only("listeners: { web: { address: \":80\", tls: \"off\", routes: [{ to: app, upgrade: [mqtt] }] } }\n"
+                "upstreams: { app: { servers: [10.0.0.9:80], protocol: h2 } }\n",
+                "speak HTTP/2, which has no upgrades");
     expect_only(ROUTE("to: app, upgrade: [\"a b\"]"), "\"a b\" is no protocol");
     expect_only(ROUTE("to: app, upgrade: [\"a/\"]"), "\"a/\" is no protocol");
 }
