@@ -13,7 +13,7 @@ build_packages="gcc libc6-dev pkgconf meson ninja-build libssl-dev libfyaml-dev 
 demo_packages="curl" # the command that the demo prints
 test_packages="libcmocka-dev clang libclang-rt-dev llvm python3 python3-pytest python3-pytest-timeout python3-yaml python3-cryptography
     openssl ca-certificates curl gnutls-bin nginx haproxy wrk nghttp2-client nghttp2-server python3-h2 python3-hpack python3-websockets chromium nodejs strace procps
-    libnginx-mod-stream systemd"
+    libnginx-mod-stream systemd iproute2 util-linux"
 test_packages="$test_packages redis-server redis-tools postgresql postgresql-client mosquitto mosquitto-clients" # behind TCP mode
 test_packages="$test_packages postfix dovecot-imapd dovecot-pop3d" # behind STARTTLS
 command -v npm >/dev/null || test_packages="$test_packages npm" # other builds of nodejs bring it along
@@ -360,6 +360,7 @@ install_word()
     install -D -m 644 packaging/unlade.sysusers "$to$prefix/lib/sysusers.d/unlade.conf"
     mkdir -p "$to$prefix/lib/systemd/system"
     sed "s|@BINDIR@|$prefix/bin|" packaging/unlade.service >"$to$prefix/lib/systemd/system/unlade.service"
+    install -D -m 644 packaging/unlade.socket "$to$prefix/lib/systemd/system/unlade.socket"
     [ -d "$to/etc/unlade/certs" ] || install -d -m 750 "$to/etc/unlade/certs"
     if [ -e "$to/etc/unlade/unlade.yaml" ]; then
         say "keeping $to/etc/unlade/unlade.yaml"
