@@ -62,6 +62,8 @@ def put_files_in_place(config, directory, pki):
             return [walk(v, key) for v in node]
         if key == "certificates":
             return leaf.both_file
+        if key == "tls" and node is False:  # the YAML reader of this test took the word for another
+            return "off"
         if key in made and isinstance(node, str):
             return made[key]
         if key in ("servers", "address") and isinstance(node, str):  # no name of an example is looked up
