@@ -1,5 +1,6 @@
 """Sockets of another process: looked at through a duplicate of its descriptor (pidfd_getfd(2))."""
 import ctypes
+import errno
 import os
 import socket
 
@@ -23,7 +24,9 @@ def sockets_of(pid):
             try:
                 is_socket = os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:")
                 copy = _duplicate(pidfd, int(name)) if is_socket else None
-            except FileNotFoundError:
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.EBADF):  # closed meanwhile
+                    raise
                 continue
             if copy is not None:
                 found.append(socket.socket(fileno=copy))
