@@ -111,6 +111,7 @@ struct site_options {
 
 extern const struct option_table listener_options;
 
+enum { ADDRESS_MODE = 0666 }; /* the default: who may connect is a matter of the folder */
 /* The permissions that are written there. Returns 0, or -E_SYNTAX. */
 int address_mode(const struct address_options *o, unsigned *ret_mode) MUST_USE;
 /* Whether a listener speaks TLS: unless `tls: off` is written, or it only redirects to HTTPS. */

@@ -23,11 +23,11 @@ static void add_any(struct snapshot_listener *l, const struct address_options *o
 static void check_file(struct builder *b, const struct address_options *o)
 {
     bool has_file = o->endpoint.path && o->endpoint.path[0] != '@';
-    unsigned mode;
+    unsigned mode = ADDRESS_MODE;
 
     if (address_mode(o, &mode) < 0)
         build_error(b, &o->mode, "permissions are three or four octal digits, such as 0660");
-    if (!has_file && (config_is_set(b->config, &o->mode) || o->user || o->group))
+    if (!has_file && (mode != ADDRESS_MODE || o->user || o->group))
         build_warning(b, o, "`mode`, `user` and `group` are for the file of a Unix socket: here they do nothing");
 }
 

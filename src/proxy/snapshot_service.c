@@ -226,7 +226,7 @@ static void check_postgres(struct builder *b, const struct snapshot_listener *l)
 {
     const struct listener_options *o = l->options;
 
-    if (config_is_set(b->config, &o->require_tls) && o->protocol != SERVICE_POSTGRES)
+    if (!o->require_tls && o->protocol != SERVICE_POSTGRES)
         build_error(b, &o->require_tls, "this is for `protocol: postgres`: clients of all others begin with TLS");
     if (o->protocol == SERVICE_POSTGRES && !l->tls && o->redirect == REDIRECT_NONE)
         build_error(b, &o->protocol,
