@@ -1,17 +1,20 @@
 """STARTTLS in front of Postfix and Dovecot, with the clients that people use."""
 import imaplib
+import os
 import poplib
 import re
 import smtplib
 import socket
 import subprocess
+import textwrap
 
 import pytest
+import yaml
 
 from support.client import context, curl
 from support.mail import USERS, Dovecot, Postfix
 from support.ports import free_port
-from support.unlade import Unlade, certificate_entry
+from support.unlade import ROOT, Unlade, certificate_entry
 from support.waiting import LONG, until
 
 LETTER = b"From: x@b.test\r\nSubject: lines that must stay\r\n\r\nSTARTTLS\r\nSTLS\r\n* CAPABILITY STARTTLS\r\n..dots\r\n" \
@@ -257,3 +260,22 @@ def test_a_login_before_tls_never_reaches_the_server(mail, user):
         with pytest.raises(smtplib.SMTPSenderRefused, match="530"):
             s.sendmail("x@b.test", [f"{user}@a.test"], b"x")
     assert f"<{user}>" not in mail.dovecot.log and user not in mail.postfix.log
+
+
+def test_the_manuals_configuration_serves_as_it_stands(mail, pki, certificate, start, user):
+    """Its ports become free ones, its servers those that run here, its paths those of the test's certificate."""
+    with open(os.path.join(ROOT, "docs", "mail.md"), encoding="utf-8") as f:
+        text = textwrap.dedent(re.search(r"\n\n((?:    [^\n]*\n)+)", f.read()).group(1))
+    config = yaml.safe_load(text)
+    servers = {"smtp": mail.postfix.proxied_port, "imap": mail.dovecot.imap_proxied_port, "pop3": mail.dovecot.pop3_proxied_port}
+    ports = {}
+    for listener in config["listeners"].values():
+        protocol = listener["protocol"]
+        ports[protocol] = free_port()
+        listener.update(address=f"127.0.0.1:{ports[protocol]}", certificates=[certificate_entry(certificate)])
+        config["upstreams"][listener["to"]]["servers"] = [f"127.0.0.1:{servers[protocol]}"]
+    start({"workers": 1, **config})
+    for protocol in servers:
+        what = ["--request", "NOOP"] if protocol == "smtp" else ["--user", f"{user}:secret"]
+        done = curl(ports[protocol], pki, "/", "--ssl-reqd", "--cacert", pki.ca_file, *what, scheme=protocol)
+        assert done.returncode == 0, (protocol, done)

@@ -136,6 +136,10 @@ service pop3-login {{
   inet_listener pop3s {{
     port = 0
   }}
+  inet_listener pop3_proxied {{
+    port = {pop3_proxied}
+    haproxy = yes
+  }}
 }}
 """
 
@@ -242,13 +246,14 @@ class Postfix(_Server):
 class Dovecot(_Server):
     def __init__(self, certificate, mailboxes=None):
         super().__init__(certificate, mailboxes)
-        self.imap_port, self.imap_proxied_port, self.pop3_port = free_port(), free_port(), free_port()
+        self.imap_port, self.imap_proxied_port = free_port(), free_port()
+        self.pop3_port, self.pop3_proxied_port = free_port(), free_port()
 
     def start(self):
         version = subprocess.run(["/usr/sbin/dovecot", "--version"], capture_output=True, text=True, check=True).stdout
         own = _DOVECOT_2_3 if version.startswith("2.3") else _DOVECOT_2_4
         path = self.write("dovecot.conf", own + _DOVECOT, imap=self.imap_port, imap_proxied=self.imap_proxied_port,
-                          pop3=self.pop3_port)
+                          pop3=self.pop3_port, pop3_proxied=self.pop3_proxied_port)
         return self.run(["/usr/sbin/dovecot", "-F", "-c", path], self.pop3_port)
 
     def put(self, user, content):
