@@ -99,6 +99,39 @@ static const struct certificate *find_certificate(struct builder *b, const struc
                         : NULL;
 }
 
+/* ---- whom we expect ---- */
+
+/* A name as it is written in certificates and on the wire; NULL where it is none. */
+static const char *canonical(struct builder *b, const char *text, bool *ret_is_address)
+{
+    struct hostname name;
+    const char *copy;
+
+    if (hostname_parse_pattern(bytes_of_text(text), &name) < 0 || name.is_pattern)
+        return NULL;
+    copy = arena_text(b->arena, bytes_of(name.text, name.size));
+    CHECK(copy);
+    *ret_is_address = name.is_address;
+    return copy;
+}
+
+/* What is wrong with the names that hold for every server; told once. */
+static void check_names(struct builder *b, const struct tls_client_options *o)
+{
+    static const char form[] = "must be a DNS name or an IP address, such as app.internal";
+    bool is_address = false;
+
+    if (o->name && !canonical(b, o->name, &is_address))
+        build_error(b, &o->name, "`name` %s", form);
+    is_address = false;
+    if (!o->sni || strcmp(o->sni, "off") == 0)
+        return;
+    if (!canonical(b, o->sni, &is_address))
+        build_error(b, &o->sni, "`sni` must be a DNS name, such as app.internal, or off");
+    else if (is_address)
+        build_error(b, &o->sni, "`sni` must be a DNS name: an address cannot be asked for (RFC 6066 3)");
+}
+
 /* ---- the context ---- */
 
 static const char *const h1[] = { "http/1.1", NULL }, *const h2[] = { "h2", NULL },
@@ -176,6 +209,7 @@ void build_upstream_tls(struct builder *b, struct snapshot_upstream *u)
     }
     policy = tls_client_policy(o);
     check_unverified(b, o);
+    check_names(b, o);
     if (o->verify && (trust = find_trust(b, o)) != NULL)
         parts.trust = trust->trust;
     own = find_certificate(b, o);
@@ -209,44 +243,23 @@ void build_release_trusts(struct builder *b)
         tls_trust_unref(built->trust);
 }
 
-/* ---- whom we expect ---- */
-
-/* A name as it is written in certificates and on the wire; NULL after a complaint. */
-static const char *canonical(struct builder *b, const char *text, bool *ret_is_address, const char *what,
-                             const void *field)
-{
-    struct hostname name;
-    const char *copy;
-
-    if (hostname_parse_pattern(bytes_of_text(text), &name) < 0 || name.is_pattern) {
-        build_error(b, field, "`%s` must be a DNS name or an IP address, such as app.internal", what);
-        return NULL;
-    }
-    copy = arena_text(b->arena, bytes_of(name.text, name.size));
-    CHECK(copy);
-    *ret_is_address = name.is_address;
-    return copy;
-}
+/* ---- how a server is reached ---- */
 
 static void expect(struct builder *b, struct tls_peer *peer, const struct tls_client_options *o,
                    const struct option_endpoint *e)
 {
-    const char *host = e->host && e->host[0] ? e->host : NULL;
     bool is_address = false;
 
     if (o->name)
-        peer->name = canonical(b, o->name, &is_address, "name", &o->name);
-    else if (host)
-        peer->name = canonical(b, host, &is_address, "address", e);
+        peer->name = canonical(b, o->name, &is_address);
+    else if (e->host && e->host[0])
+        peer->name = canonical(b, e->host, &is_address);
     else if (o->verify && e->path)
         build_error(b, e, "a Unix socket has no name that a certificate could have: write `tls: { name: NAME }`");
-    if (!o->sni) {
+    if (!o->sni)
         peer->sni = is_address ? NULL : peer->name;
-    } else if (strcmp(o->sni, "off") != 0) {
-        peer->sni = canonical(b, o->sni, &is_address, "sni", &o->sni);
-        if (peer->sni && is_address)
-            build_error(b, &o->sni, "`sni` must be a DNS name: an address cannot be asked for (RFC 6066 3)");
-    }
+    else if (strcmp(o->sni, "off") != 0)
+        peer->sni = canonical(b, o->sni, &is_address);
 }
 
 void build_plan(struct builder *b, const struct snapshot_upstream *u, const struct option_endpoint *e,

@@ -257,12 +257,15 @@ def test_a_reload_that_changes_nothing_keeps_connections(start, port, nginx_tls,
     assert len({r["connection"] for r in nginx_tls.requests(there, 4)}) == 1
 
 
-def test_connections_and_sessions_made_under_another_ca_are_not_used(start, port, nginx_tls, pki, server_certificate, tmp_path):
-    there = nginx_tls.add(server_certificate)
+@pytest.mark.parametrize("protocol", ["http1", "h2", "auto"])
+def test_connections_and_sessions_made_under_another_ca_are_not_used(start, port, nginx_tls, pki, server_certificate, tmp_path, protocol):
+    there = nginx_tls.add(server_certificate, http2=protocol != "http1")
     nginx_tls.start()
     ca = tmp_path / "ca.pem"
     shutil.copy(pki.ca_file, ca)
-    proxy = start(tls_site(port, there, pki, ca=str(ca)))
+    config = tls_site(port, there, pki, ca=str(ca))
+    config["upstreams"]["app"]["protocol"] = protocol
+    proxy = start(config)
     assert ask(port, 2) == [200] * 2
     shutil.copy(pki.authority("Somebody else").chain_file, ca)  # the same path, another content
     proxy.reload()

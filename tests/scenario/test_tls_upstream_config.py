@@ -33,6 +33,7 @@ def test_defaults_are_sound(tmp_path, pki):
     (["ca: ca.pem", "key: ours.key"], 11, r"a key alone is of no use: write `certificate: FILE` too"),
     (["ca: ca.pem", "name: \"*.internal\""], 11, r"`name` must be a DNS name or an IP address"),
     (["ca: ca.pem", "name: \"a b\""], 11, r"`name` must be a DNS name or an IP address"),
+    (["ca: ca.pem", "sni: \"a b\""], 11, r"`sni` must be a DNS name"),
     (["ca: ca.pem", "sni: 10.0.0.1"], 11, r"`sni` must be a DNS name"),
     (["ca: ca.pem", "min_version: \"1.3\"", "max_version: \"1.2\""], None, r"no version is left"),
     (["ca: ca.pem", "suites_1_2: RC4-MD5"], None, r"unknown cipher suite of TLS 1\.2 \"RC4-MD5\""),
@@ -56,6 +57,12 @@ def test_a_unix_socket_needs_a_name(tmp_path, pki):
     said = refused(tmp_path, with_tls([f"ca: {pki.ca_file}"]).replace("127.0.0.1:8443", "unix:/run/app.sock"), r"a Unix socket has no name")
     assert "`tls: { name: NAME }`" in said
     assert check(tmp_path, with_tls([f"ca: {pki.ca_file}", "name: app.internal"]).replace("127.0.0.1:8443", "unix:/run/app.sock"))[0] == 0
+
+
+def test_what_holds_for_all_servers_is_told_once(tmp_path, pki):
+    said = refused(tmp_path, with_tls([f"ca: {pki.ca_file}", "name: \"a b\"", "sni: 10.0.0.1"])
+                   .replace('["127.0.0.1:8443"]', '["127.0.0.1:8443", "127.0.0.1:8444", "127.0.0.1:8445"]'))
+    assert said.count("error:") == 2
 
 
 def test_verify_off_is_warned_of_once(tmp_path, pki):
