@@ -99,11 +99,17 @@ static void drop_server(struct exchange *x)
 /* What the server hears before all else. */
 static struct bytes write_preface(const struct exchange *x, uint8_t out[PROXY_WRITTEN_MOST])
 {
+    static const struct bytes spoken[] = {
+        [UPSTREAM_HTTP1] = BYTES_LITERAL("http/1.1"),
+        [UPSTREAM_H2] = BYTES_LITERAL("h2"),
+        [UPSTREAM_AUTO] = BYTES_NONE, /* only TLS with the server will tell */
+    };
+    const struct upstream_options *o = x->upstream->options;
     const struct session *s = x->session;
-    const struct proxy_words words = { .alpn = s->facts.alpn.size ? BYTES_LITERAL("http/1.1") : BYTES_NONE,
+    const struct proxy_words words = { .alpn = s->facts.alpn.size ? spoken[o->protocol] : BYTES_NONE,
                                        .unique_id = x->request_id };
 
-    return session_preface(s, x->upstream->options, &words, out);
+    return session_preface(s, o, &words, out);
 }
 
 /* Takes or makes a connection to one backend. Returns 0 or the error of connecting. */

@@ -10,6 +10,7 @@
 #include "net/socket.h"
 #include "proxy/exchange.h"
 #include "proxy/h2_session.h"
+#include "proxy/proxied.h"
 
 enum {
     TURN_BYTES = 256 * 1024,  /* received in one turn; then others have theirs */
@@ -174,10 +175,11 @@ static void end(struct h2_session *h, int error)
 {
     struct session *s = h->session;
     const char *flood = h2_flood(h->h2);
+    char client[SESSION_CLIENT_TEXT];
 
     if (error == -E_FLOOD)
-        log_info("HTTP/2 flood: client %s, listener %.*s: %s", s->peer_text, BYTES_PRINT(s->listener->name),
-                 flood ? flood : "unknown");
+        log_info("HTTP/2 flood: client %s, listener %.*s: %s", session_print_client(s, client),
+                 BYTES_PRINT(s->listener->name), flood ? flood : "unknown");
     drop_all(h, error ? error : -E_CLOSED);
     if (error == -E_RESET || error == -E_TRUNCATED || error == -E_MEMORY || error == -E_CRYPTO)
         session_close(s, error != -E_TRUNCATED);

@@ -10,6 +10,7 @@
 #include "http/postgres.h"
 #include "proxy/access.h"
 #include "proxy/postgres.h"
+#include "proxy/proxied.h"
 #include "proxy/relay.h"
 
 static void say(struct session *s, struct bytes words)
@@ -49,11 +50,13 @@ struct opening {
 
 static void refuse(struct session *s, int error)
 {
+    char client[SESSION_CLIENT_TEXT];
+
     if (error == -E_PIPELINED)
         log_warning("PostgreSQL connection refused, somebody may be injecting messages: client %s, listener %.*s: %s",
-                    s->peer_text, BYTES_PRINT(s->listener->name), error_text(error));
+                    session_print_client(s, client), BYTES_PRINT(s->listener->name), error_text(error));
     else
-        log_info("PostgreSQL connection refused: client %s, listener %.*s: %s", s->peer_text,
+        log_info("PostgreSQL connection refused: client %s, listener %.*s: %s", session_print_client(s, client),
                  BYTES_PRINT(s->listener->name), error_text(error));
     session_close(s, false);
 }
@@ -94,11 +97,13 @@ static bool answer(struct session *s, size_t size, const char *byte)
 
 static void startup_in_clear(struct session *s)
 {
+    char client[SESSION_CLIENT_TEXT];
+
     if (!s->listener->options->require_tls) {
         go_on_in_clear(s);
         return;
     }
-    log_info("PostgreSQL connection without TLS refused: client %s, listener %.*s", s->peer_text,
+    log_info("PostgreSQL connection without TLS refused: client %s, listener %.*s", session_print_client(s, client),
              BYTES_PRINT(s->listener->name));
     say_error(s, "28000", "TLS is required here: connect with sslmode=require or better");
 }

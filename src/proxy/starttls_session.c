@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "http/starttls.h"
+#include "proxy/proxied.h"
 #include "proxy/session.h"
 
 static int send_answer(struct session *s, const struct starttls_answer *a)
@@ -19,12 +20,14 @@ static int send_answer(struct session *s, const struct starttls_answer *a)
 /* Who did not even say STARTTLS is no news, unless it was made to say more than that. */
 static void log_refused(const struct session *s, int error)
 {
+    char client[SESSION_CLIENT_TEXT];
+
     if (error == -E_PIPELINED)
-        log_warning("STARTTLS refused, somebody may be injecting commands: client %s, listener %.*s: %s", s->peer_text,
-                    BYTES_PRINT(s->listener->name), error_text(error));
+        log_warning("STARTTLS refused, somebody may be injecting commands: client %s, listener %.*s: %s",
+                    session_print_client(s, client), BYTES_PRINT(s->listener->name), error_text(error));
     else
-        log_info("STARTTLS failed: client %s, listener %.*s: %s", s->peer_text, BYTES_PRINT(s->listener->name),
-                 error_text(error));
+        log_info("STARTTLS failed: client %s, listener %.*s: %s", session_print_client(s, client),
+                 BYTES_PRINT(s->listener->name), error_text(error));
 }
 
 /* Nothing waits but the client's next line. */

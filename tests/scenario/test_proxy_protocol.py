@@ -245,6 +245,74 @@ def test_the_configuration_must_name_the_proxies(start, port, backend):
     assert re.search(r"from", proxy.stderr)
 
 
+# ---- before protocols that begin in clear ----
+
+def test_a_header_before_starttls(start, port, pki, certificate):
+    """The client's address goes on to the server, whose greeting is waited for; our own greeting waits for the header."""
+    receiver = pp.Receiver(greeting=b"220 backend ESMTP\r\n")
+    config = site(port, receiver.address, certificate, listener={"protocol": "smtp", **LISTED}, upstream={"send_proxy": "v2"})
+    proxy = start(config)
+    with connect(port) as sock:
+        sock.settimeout(0.3)
+        with pytest.raises(socket.timeout):
+            sock.recv(1)
+        sock.settimeout(LONG)
+        sock.sendall(pp.v2())
+        assert sock.recv(100).startswith(b"220 ")
+        sock.sendall(b"STARTTLS\r\n")
+        assert sock.recv(100).startswith(b"220 ")
+        with context(pki).wrap_socket(sock, server_hostname="a.test") as tls:
+            tls.sendall(b"EHLO client.test\r\n")
+            until(lambda: receiver.headers, "the header at the server")
+    assert receiver.headers[0].source == ("192.0.2.7", 56324)
+    with connect(port) as sock:
+        sock.sendall(b"EHLO client.test\r\n")
+        assert ended(sock)
+    proxy.wait_stderr("connection refused: proxy 127.0.0.1, listener web: what arrived is no PROXY protocol header")
+    with connect(port) as sock:
+        sock.sendall(pp.v2())
+        assert sock.recv(100).startswith(b"220 ")
+        sock.sendall(b"STARTTLS\r\nMAIL FROM:<evil@a.test>\r\n")
+        ended_in_some_way(sock)
+    proxy.wait_stderr("client 192.0.2.7 through 127.0.0.1, listener web: bytes came in clear text")
+    receiver.stop()
+
+
+def ended_in_some_way(sock):
+    try:
+        while sock.recv(4096):
+            pass
+    except ConnectionResetError:
+        pass
+
+
+@pytest.mark.parametrize("glued", [True, False])
+def test_a_header_before_an_sslrequest(start, port, pki, certificate, glued):
+    ssl_request = struct.pack("!ii", 8, 80877103)
+    receiver = pp.Receiver(greeting=b"hello")
+    start(site(port, receiver.address, certificate, listener={"protocol": "postgres", **LISTED}, upstream={"send_proxy": "v1"}))
+    with connect(port) as sock:
+        if glued:
+            sock.sendall(pp.v1() + ssl_request)
+        else:
+            sock.sendall(pp.v1())
+            sock.sendall(ssl_request)
+        assert sock.recv(1) == b"S"
+        with context(pki).wrap_socket(sock, server_hostname="a.test") as tls:
+            tls.sendall(struct.pack("!ii", 20, 196608) + b"user\0alice\0\0")
+            assert tls.recv(5) == b"hello"
+    assert receiver.headers[0].source == ("192.0.2.7", 56324)
+    receiver.stop()
+
+
+def test_a_header_before_http2(start, port, backend, pki, certificate):
+    proxied(start, port, backend, certificate)
+    done = subprocess.run(["curl", "-sS", "--http2", "--haproxy-protocol", "--resolve", f"a.test:{port}:127.0.0.1", "--noproxy", "*", "--cacert", pki.ca_file,
+                           "-o", "/dev/null", "-w", "%{http_version} %{http_code}", f"https://a.test:{port}/"],
+                          capture_output=True, text=True, timeout=LONG, check=False)
+    assert done.stdout == "2 200", done.stderr
+
+
 # ---- real senders ----
 
 def curl_through(port, pki, name="a.test", scheme="https", *arguments):

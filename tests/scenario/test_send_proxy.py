@@ -4,6 +4,7 @@ import re
 import shutil
 import socket
 import ssl
+import subprocess
 import tempfile
 
 import pytest
@@ -12,7 +13,7 @@ from support import daemon, proxy_protocol as pp
 from support.client import Client, connect, context, get, tls_client
 from support.ports import free_port
 from support.unlade import site
-from support.waiting import until
+from support.waiting import LONG, until
 
 CONN, SESS = 2, 4
 
@@ -235,6 +236,59 @@ def test_pass_through_tells_the_name_that_the_client_asked_for(start, port, pki)
         assert c.request(get()).status == 200
     header = receiver.headers[0]
     assert header.source == ("192.0.2.7", 56324) and header.tlvs[pp.AUTHORITY] == b"a.test" and pp.SSL not in header.tlvs
+    receiver.stop()
+
+
+# ---- HTTP/2 on either side ----
+
+def curl_many(port, pki, count=6, *options):
+    """Statuses of so many requests over one HTTP/2 connection."""
+    urls = [f"https://a.test:{port}/{i}" for i in range(count)]
+    done = subprocess.run(["curl", "-sS", "--http2", "--parallel", "--resolve", f"a.test:{port}:127.0.0.1", "--noproxy", "*", "--cacert", pki.ca_file,
+                           "-w", "%{http_version} %{http_code} %{local_port}\n", *options, *sum((["-o", "/dev/null", u] for u in urls), [])],
+                          capture_output=True, text=True, timeout=LONG, check=False)
+    assert done.returncode == 0, done.stderr
+    return [tuple(line.split()) for line in done.stdout.splitlines()]
+
+
+def test_streams_of_one_http2_client_have_a_connection_each(start, port, receiver, pki, certificate):
+    sending(start, port, receiver.address, "v2", certificate)
+    answers = curl_many(port, pki)
+    assert {a[:2] for a in answers} == {("2", "200")}
+    assert len(receiver.headers) == len(answers) == receiver.connections
+    assert {str(h.source[1]) for h in receiver.headers} == {a[2] for a in answers}
+    assert {h.tlvs[pp.ALPN] for h in receiver.headers} == {b"http/1.1"}     # what is spoken there
+    assert len({h.tlvs[pp.UNIQUE_ID] for h in receiver.headers}) == len(answers)
+
+
+@pytest.mark.parametrize("protocol", ["h2", "auto"])
+def test_http2_servers_get_a_header_on_each_connection(start, port, pki, certificate, tmp_path, protocol):
+    """nginx, which speaks HTTP/2 in clear (h2 alone) or over TLS (auto), tells whom it was told."""
+    back = free_port()
+    leaf = pki.leaf("backend.test")
+    kind = "ssl http2" if protocol == "auto" else "http2"
+    http = (f"server {{ listen 127.0.0.1:{back} {kind} proxy_protocol; ssl_certificate {leaf.chain_file}; ssl_certificate_key {leaf.key_file};"
+            ' add_header X-Seen "$server_protocol $proxy_protocol_addr $proxy_protocol_port" always; return 200 ok; }')
+    upstream = {"protocol": protocol, **({"tls": {"ca": pki.ca_file, "name": "backend.test"}} if protocol == "auto" else {})}
+    with daemon.nginx(tmp_path, back, http=http):
+        sending(start, port, f"127.0.0.1:{back}", "v2_addresses", certificate, upstream=upstream)
+        for _ in range(3):
+            with Client(context(pki).wrap_socket(from_address(port), server_hostname="a.test")) as c:
+                own = c.socket.getsockname()
+                for _ in range(2):
+                    assert c.request(get()).field("x-seen") == f"HTTP/2.0 {own[0]} {own[1]}"
+        assert {a[:2] for a in curl_many(port, pki)} == {("2", "200")}
+
+
+def test_a_tunnel_begins_with_a_header(start, port, pki, certificate):
+    answer = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\nhello"
+    receiver = pp.Receiver(answer)
+    sending(start, port, receiver.address, "v2", certificate, listener={"routes": [{"path": "/chat", "to": "app", "upgrade": ["chat"]}]})
+    with tls_client(port, pki) as c:
+        c.send(get("/chat", fields=["Connection: upgrade", "Upgrade: chat"]))
+        assert c.response_head().status == 101
+        assert c.read_exactly(5) == b"hello"
+    assert receiver.headers[0].source[0] == "127.0.0.1" and len(receiver.headers) == 1
     receiver.stop()
 
 

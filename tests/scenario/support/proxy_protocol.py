@@ -105,13 +105,14 @@ def read(data):
 
 
 class Receiver:
-    """A server that takes a header and then answers one HTTP request after the other; `headers` are what came."""
+    """A server that takes a header and then answers one HTTP request after the other; `headers` are what came. greeting: said at once
+    behind the header instead; what comes then is only read."""
 
-    def __init__(self, backend_answer=b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", wrap=None, path=None):
+    def __init__(self, backend_answer=b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", wrap=None, path=None, greeting=None):
         from support.ports import free_port  # pylint: disable=import-outside-toplevel
         import threading  # pylint: disable=import-outside-toplevel
         self.headers, self.heads, self.failures, self.connections = [], [], [], 0
-        self.answer, self.wrap = backend_answer, wrap
+        self.answer, self.wrap, self.greeting = backend_answer, wrap, greeting
         if path:
             self.listener, self.address = socket.socket(socket.AF_UNIX), f"unix:{path}"
             self.listener.bind(path)
@@ -151,6 +152,11 @@ class Receiver:
             self.headers.append(self._take_header(sock))
             if self.wrap:
                 sock = self.wrap(sock)
+            if self.greeting:
+                sock.sendall(self.greeting)
+                while sock.recv(65536):
+                    pass
+                return
             data = b""
             while True:
                 while b"\r\n\r\n" not in data:
