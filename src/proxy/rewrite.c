@@ -1,7 +1,7 @@
 #include "proxy/rewrite.h"
 
 /* Whether the text at `at` is this percent-encoded byte (its lower-case digits), and how long that is; else 0. */
-static size_t encoded(struct bytes text, size_t at, char high, char low)
+static size_t encoded(struct bytes text, size_t at, uint8_t high, uint8_t low)
 {
     return at + 2 < text.size && text.at[at] == '%' && text.at[at + 1] == high && ascii_lower(text.at[at + 2]) == low
                ? 3

@@ -41,9 +41,10 @@ static void build_upgrades(struct builder *b, struct snapshot_route *route, cons
     }
     if (config_is_set(b->config, &o->upgrade) && o->upgrade.count && route->to &&
         route->to->options->protocol == UPSTREAM_H2)
-        build_error(b, &o->upgrade,
-                    "the servers of \"%s\" speak HTTP/2, which has no upgrades: write `protocol: auto` or `http1` there",
-                    o->to);
+        build_error(
+            b, &o->upgrade,
+            "the servers of \"%s\" speak HTTP/2, which has no upgrades: write `protocol: auto` or `http1` there",
+            o->to);
 }
 
 /* ---- the path and Host ---- */

@@ -1,8 +1,11 @@
 """HTTP's Upgrade byte for byte: what the server is asked, what opens a tunnel and what does not, and how tunnels end."""
 import base64
+import contextlib
 import hashlib
 import json
 import socket
+import ssl
+import threading
 
 import pytest
 
@@ -320,3 +323,94 @@ def test_the_log_tells_of_the_tunnel_at_its_end(stack, client):
     client.close()
     (line,) = until(logged, "the log's line")
     assert (line["status"], line["method"], line["request_bytes"], line["response_bytes"]) == (101, "GET", 5, 5)
+
+
+# ---- under load ----
+
+def pour(sock, most):
+    """Sends until nobody takes more, at most that much: how much was taken."""
+    sent, block = 0, bytes(65536)
+    sock.settimeout(1)
+    try:
+        while sent < most:
+            sent += sock.send(block)
+    except (TimeoutError, ssl.SSLWantWriteError):
+        pass
+    sock.settimeout(LONG)
+    return sent
+
+
+@pytest.mark.parametrize("source", ["client", "server"])
+def test_a_side_that_does_not_read_holds_up_the_other(plain, source):
+    """What the proxy itself holds is less than 1 MB; the rest is what the kernel's sockets take."""
+    most = 64 << 20
+    ends = (plain.socket, plain.server.socket) if source == "client" else (plain.server.socket, plain.socket)
+    sent = pour(ends[0], most)
+    assert sent < most, "it was not held up"
+    ends[0].shutdown(socket.SHUT_WR)
+    got = 0
+    while piece := ends[1].recv(262144):
+        got += len(piece)
+    assert got == sent
+
+
+def test_both_directions_at_once_stalled_and_resumed(plain):
+    sent = [pour(plain.socket, 64 << 20), pour(plain.server.socket, 64 << 20)]
+    got = [0, 0]
+
+    def drain(number, sock):
+        while piece := sock.recv(262144):
+            got[number] += len(piece)
+    plain.socket.shutdown(socket.SHUT_WR)
+    plain.server.socket.shutdown(socket.SHUT_WR)
+    threads = [threading.Thread(target=drain, args=args) for args in ((0, plain.server.socket), (1, plain.socket))]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(LONG)
+    assert got == sent
+
+
+def test_many_tunnels_that_end_in_every_way(stack, pki):
+    """Whatever happens to one is its own affair; nothing is left behind."""
+    ways = ["close", "reset", "half", "server_close", "server_reset", "server_half", "both", "none"]
+
+    def answer(e):
+        e.body_read = True
+        e.send(switching() + b"x" * 5000)
+        way = e.target.split("=")[1]
+        data = e.connection.read_some(1000)
+        assert data
+        if way == "server_close":
+            e.close()
+        elif way == "server_reset":
+            e.reset()
+        elif way == "server_half":
+            e.connection.socket.shutdown(socket.SHUT_WR)
+            e.connection.wait_closed()
+        else:
+            e.send(data)
+            e.connection.wait_closed()
+    stack.backend.answer = answer
+    opened = []
+    for i in range(80):
+        c = tls_client(stack.port, pki)
+        way = ways[i % len(ways)]
+        assert c.request(asks(path=f"/?way={way}")).status == 101
+        with contextlib.suppress(OSError):  # the server may be gone in the middle of it
+            c.send(bytes(1 + 700 * i))
+        if way in ("close", "both"):
+            c.close()
+        elif way == "reset":
+            c.reset()
+        elif way == "half":
+            with contextlib.suppress(OSError):
+                c.half_close()
+        opened.append((way, c))
+    for way, c in opened:
+        if way not in ("close", "both", "reset"):
+            c.close()
+    until(lambda: not stack.backend.open_connections(), "all connections to the server to end")
+    stack.backend.reset_script()
+    with tls_client(stack.port, pki) as c:
+        assert c.request(get()).body == b"ok"
