@@ -4,9 +4,9 @@
  *                                                                 '--> session_postgres_cancel --> linger
  *
  * A CancelRequest names a server process by a number and a key that only its server knows, and comes on a connection of its
- * own: which server that is, nobody can tell from it. So it goes to every server of the upstream; those that do not know
- * the key do nothing (that is PostgreSQL's own protection). In clear text, where no host was named, these are the servers
- * of the listener's own upstream. The client's connection ends when all of them have ended theirs: by then it is done. */
+ * own: which server that is, nobody can tell from it. So it goes to every server of the upstream, and in clear text, where no
+ * host was named, to those of every upstream of the listener; who does not know the key does nothing (that is PostgreSQL's
+ * own protection). The client's connection ends when all of them have ended theirs: by then it is done. */
 #ifndef PROXY_POSTGRES_H
 #define PROXY_POSTGRES_H
 

@@ -1,9 +1,11 @@
-/* postgres_cancel.c: one CancelRequest to every server of an upstream. */
+/* postgres_cancel.c: one CancelRequest to every server that it may be meant for. */
 #include <stdlib.h>
 
 #include "proxy/access.h"
 #include "proxy/postgres.h"
 #include "proxy/reach.h"
+
+enum { CANCEL_SECONDS = 10 }; /* for the servers to end the connections on which they were told */
 
 struct cancel;
 
@@ -20,15 +22,16 @@ struct cancel {
     unsigned count, left; /* servers; those that have not ended yet */
     int error;            /* of the last one that was not reached */
     bool any_sent;
-    struct told told[];
+    struct told told[POSTGRES_CANCELS_MOST];
 };
 
 static void end(struct cancel *c)
 {
     struct session *s = c->session;
+    const struct reach *only = c->count == 1 ? &c->told[0].server : NULL;
     const struct relay_record record = {
-        .upstream = s->service->to,
-        .server_number = c->count == 1 ? 0 : -1,
+        .upstream = only ? only->upstream : NULL,
+        .server_number = only ? only->server_number : -1,
         .attempts = c->count,
         .up_bytes = c->any_sent ? c->message.size : 0,
         .error = c->any_sent ? 0 : c->error,
@@ -87,11 +90,35 @@ static void on_server_event(struct connection *connection)
         end(c);
 }
 
+/* The upstream number `i` of those that a client without a name may mean; NULL: none, or named by an earlier one. */
+static const struct snapshot_upstream *upstream_at(const struct snapshot_listener *l, size_t i)
+{
+    const struct snapshot_upstream *to = i ? l->hosts[i - 1].service.to : l->fallback.service.to;
+
+    for (size_t k = 0; k < i; k++)
+        if (to == (k ? l->hosts[k - 1].service.to : l->fallback.service.to))
+            return NULL;
+    return to;
+}
+
+static void tell(struct cancel *c, const struct snapshot_upstream *upstream)
+{
+    for (size_t i = 0; upstream && i < upstream->server_count && c->count < POSTGRES_CANCELS_MOST; i++) {
+        struct told *t = &c->told[c->count++];
+        int error;
+
+        c->left++;
+        t->cancel = c;
+        error = reach_start_at(&t->server, c->session, upstream, (int)i, t, on_server_event);
+        if (error)
+            is_over(t, error);
+    }
+}
+
 static void start(struct session *s)
 {
-    const struct snapshot_upstream *upstream = s->service->to;
-    size_t count = upstream->server_count < POSTGRES_CANCELS_MOST ? upstream->server_count : POSTGRES_CANCELS_MOST;
-    struct cancel *c = calloc(1, sizeof *c + count * sizeof c->told[0]);
+    const struct snapshot_listener *l = s->listener;
+    struct cancel *c = calloc(1, sizeof *c);
 
     s->state = c;
     if (!c) {
@@ -100,17 +127,12 @@ static void start(struct session *s)
     }
     c->session = s;
     c->message = buffer_content(&s->connection->in); /* nothing is received any more: it stays */
-    c->count = c->left = (unsigned)count;
-    session_limit(s, upstream->options->timeouts.connect_ns);
-    for (unsigned i = 0; i < c->count; i++) {
-        struct told *t = &c->told[i];
-        int error;
-
-        t->cancel = c;
-        error = reach_start_at(&t->server, s, upstream, (int)i, t, on_server_event);
-        if (error)
-            is_over(t, error);
-    }
+    c->error = -E_NO_SERVER;
+    session_limit(s, CANCEL_SECONDS * NS_PER_S);
+    if (s->secure)
+        tell(c, s->service->to);
+    for (size_t i = 0; !s->secure && i <= l->host_count; i++)
+        tell(c, upstream_at(l, i));
     if (c->left == 0)
         end(c);
 }

@@ -99,7 +99,7 @@ static void startup_in_clear(struct session *s)
 {
     char client[SESSION_CLIENT_TEXT];
 
-    if (!s->listener->options->require_tls) {
+    if (!s->listener->options->require_tls && s->listener->fallback.service.to) {
         go_on_in_clear(s);
         return;
     }

@@ -64,7 +64,7 @@ def put_files_in_place(config, directory, pki):
             return leaf.both_file
         if key == "tls" and node is False:  # the YAML reader of this test took the word for another
             return "off"
-        if key in made and isinstance(node, str):
+        if key in made and isinstance(node, str) and node not in ("required", "optional", "off"):
             return made[key]
         if key in ("servers", "address") and isinstance(node, str):  # no name of an example is looked up
             return re.sub(r"^[a-z][\w.-]*\.[a-z]+(?=:\d+$)", "localhost", node)

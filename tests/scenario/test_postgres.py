@@ -279,6 +279,30 @@ def test_a_cancel_request_reaches_every_server_and_ends_when_they_have(start, po
         s.stop()
 
 
+def test_a_cancel_request_in_clear_reaches_the_servers_of_all_hosts(start, port, leaf):
+    """It names none."""
+    heard = []
+    servers = [RawServer(lambda c: heard.append(read_exactly(c, 16))) for _ in range(2)]
+    config = postgres_site(port, 1, leaf, {"to": None, "hosts": {"a.test": {"to": "one"}, "b.test": {"to": "two"},
+                                                                 "c.test": {"to": "one"}}})
+    config["upstreams"] = {name: {"servers": [f"127.0.0.1:{s.port}"]} for name, s in zip(("one", "two"), servers)}
+    start(config)
+    c = connect(port)
+    c.sendall(CANCEL_REQUEST)
+    assert read_all(c) == b""
+    assert heard == [CANCEL_REQUEST] * 2
+    for s in servers:
+        s.stop()
+
+
+def test_clear_text_leads_nowhere_where_names_alone_do(start, port, leaf):
+    with RawServer(echo) as server:
+        start(postgres_site(port, server.port, leaf, {"to": None, "hosts": {"a.test": {"to": "app"}}, "require_tls": False}))
+        c = connect(port)
+        c.sendall(STARTUP)
+        assert error_fields(read_all(c))["C"] == "28000"
+
+
 def test_bytes_behind_a_cancel_request_are_refused(echoing, pki):
     c = connect(echoing.port)
     c.sendall(CANCEL_REQUEST + b"x")
