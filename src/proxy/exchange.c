@@ -211,6 +211,7 @@ void exchange_fail_server(struct exchange *x, int error)
         return;
     }
     x->error = error;
+    (void)!x->client->ops->flush(x->client); /* what came before the break is the client's all the same */
     finish(x, EXCHANGE_BROKEN);
 }
 

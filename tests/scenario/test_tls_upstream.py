@@ -2,6 +2,7 @@
 import hashlib
 import os
 import shutil
+import socket
 import threading
 
 import pytest
@@ -338,6 +339,38 @@ def test_an_early_answer_reaches_the_client_while_it_still_sends(start, port, pk
         c.send(get(method="POST", fields=["Content-Length: 100000000"]))
         r = c.response()
         assert r.status == 413 and r.body == b"less"
+    server.stop()
+
+
+UPGRADE = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="]
+SWITCHING = (b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+             b"Sec-WebSocket-Accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI=\r\n\r\n")
+
+
+@pytest.mark.parametrize("end", ["in order", "abrupt"])
+def test_a_tunnel_goes_through_tls_and_its_end_is_told_from_a_cut(start, port, pki, server_certificate, end):
+    server = TlsBackend(server_certificate)
+
+    def answer(e):
+        e.send(SWITCHING + b"hello")
+        assert e.connection.read_some(5) == b"there"
+        e.send(b"bye")
+        if end == "in order":
+            e.connection.say_goodbye()
+        e.connection.socket.shutdown(socket.SHUT_WR)
+        e.connection.wait_closed()
+    server.answer = answer
+    start(tls_site(port, server.port, pki))
+    with plain_client(port) as c:
+        c.send(get(fields=UPGRADE))
+        assert c.response_head().status == 101 and c.read_exactly(5) == b"hello"
+        c.send(b"there")
+        assert c.read_exactly(3) == b"bye"
+        if end == "in order":
+            assert c.socket.recv(10) == b""
+        else:
+            with pytest.raises(ConnectionResetError):
+                c.socket.recv(10)
     server.stop()
 
 

@@ -266,6 +266,20 @@ def test_an_answer_that_ends_with_the_connection_must_end_with_close_notify(star
             c.response()
 
 
+@pytest.mark.parametrize("framing", [b"\r\n", b"Content-Length: 100\r\n\r\n"], ids=["to its close", "of known length"])
+def test_what_came_before_a_cut_reaches_the_client(start, port, servers, pki, server_certificate, framing):
+    server = servers(TlsBackend(server_certificate))
+    server.answer = lambda e: (e.send(HEAD + framing + b"half"), abrupt(e.connection))
+    start(tls_site(port, server.port, pki))
+    for _ in range(5):
+        with plain_client(port) as c:
+            c.send(get())
+            c.response_head()
+            if framing == b"\r\n":  # which became chunked
+                assert c.read_line() == b"4"
+            assert c.read_exactly(4) == b"half"
+
+
 @pytest.mark.parametrize("framing", [b"Content-Length: 5\r\n\r\nwhole", b"Transfer-Encoding: chunked\r\n\r\n5\r\nwhole\r\n0\r\n\r\n"])
 def test_an_answer_of_known_length_needs_no_close_notify(start, port, servers, pki, server_certificate, framing):
     server = servers(TlsBackend(server_certificate))
