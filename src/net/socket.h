@@ -13,6 +13,8 @@ int socket_accept(int listener, struct address *ret_peer) MUST_USE;
  * *ret_open: it may be written to at once (a Unix socket, or an open that was put off); else see socket_connected().
  * Returns the descriptor, -E_CONNECT (refused at once, no route), -E_LIMIT (descriptors, ports) or -E_SYSTEM. */
 int socket_connect(const struct address *to, const struct socket_options *o, bool fast_open, bool *ret_open) MUST_USE;
+/* Opens a connection that was put off, without a byte: the peer may be the one who speaks first. Nothing happens to others. */
+void socket_open_now(int fd);
 /* Sets the options of a TCP socket, TCP_NODELAY among them. Buffers of a size of their own never become the kernel's again.
  * Returns 0, or -E_SYSTEM (errno) when the kernel refused one of them; the others are set. */
 int socket_tune(int fd, const struct socket_options *o) MUST_USE;

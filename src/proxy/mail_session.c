@@ -147,8 +147,10 @@ static void run(struct mail_start *m)
         fail(m, error);
         return;
     }
-    if (!stood)
+    if (!stood) {
+        dial_open_now(&m->server.dial);
         limit(m);
+    }
     read_greeting(m);
 }
 

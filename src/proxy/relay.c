@@ -298,6 +298,8 @@ static void run(struct relay *r)
         end(r, false);
         return;
     }
+    if (!r->up.bytes) /* the client waits for the server's first word */
+        dial_open_now(&r->server.dial);
     if (r->up.bytes + r->down.bytes != before)
         session_limit(s, s->listener->options->timeouts.tunnel_ns);
     connection_settle(client);

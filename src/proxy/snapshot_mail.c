@@ -10,11 +10,12 @@ static const char *standard_name(struct builder *b, const struct snapshot_listen
 {
     const struct certificate *c = l->certificate_count ? l->certificates[0] : NULL;
     char name[HOSTNAME_MOST + 1] = "";
+    struct hostname parsed;
 
     for (size_t i = 0; c && i < c->name_count; i++)
         if (!c->names[i].is_pattern && !c->names[i].is_address)
             return c->names[i].text;
-    if (gethostname(name, sizeof name - 1) < 0 || !name[0])
+    if (gethostname(name, sizeof name - 1) < 0 || hostname_parse(bytes_of_text(name), &parsed) < 0)
         return "localhost";
     return arena_text(b->arena, bytes_of_text(name));
 }

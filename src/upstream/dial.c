@@ -183,3 +183,10 @@ void dial_done(struct dial *d)
     free((void *)(uintptr_t)d->preface.at);
     d->preface = BYTES_NONE;
 }
+
+void dial_open_now(struct dial *d)
+{
+    if (d->open_at_once)
+        socket_open_now(d->connection->watch.fd);
+    d->open_at_once = false;
+}

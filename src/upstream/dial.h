@@ -45,6 +45,9 @@ int dial_start(struct dial *d, struct backend *b, const struct dial_plan *plan, 
 /* 0: it stands. -E_AGAIN: on_event follows. -E_CONNECT, -E_SERVER_TLS, -E_SERVER_CERTIFICATE and others: it will not; the
  * caller ends it: dial_done(), connection_close(). */
 int dial_advance(struct dial *d) MUST_USE;
+/* Once it stands, for who has nothing to say first: a connection that waits for that, to send it with the SYN (TCP Fast Open),
+ * opens without it. */
+void dial_open_now(struct dial *d);
 /* An error of the connection, which stood, in the words of one to a server. In TLS 1.3 a server refuses our certificate
  * when we believe that all is well: before its first content that is told as a failed handshake, -E_SERVER_TLS. */
 int dial_error(struct dial *d, int error) MUST_USE;

@@ -1,7 +1,11 @@
 """STARTTLS for SMTP, IMAP and POP3 in front of scripted servers: what is said in clear, what is refused there, what becomes of
 the server's greeting and of its own offers."""
 import contextlib
+import os
+import socket
 import ssl
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -10,7 +14,7 @@ import yaml
 from support.client import connect, context
 from support.ports import free_port
 from support.raw import RawServer, echo, read_all, reset
-from support.unlade import command, site
+from support.unlade import Unlade, command, site
 from support.waiting import LONG, until
 
 GREETING = {"smtp": b"220 a.test ESMTP\r\n", "imap": b"* OK [CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED] a.test ready\r\n",
@@ -79,7 +83,7 @@ def starttls(port, protocol, pki, **options):
     return Lines(context(pki, **options).wrap_socket(c.socket, server_hostname="a.test"))
 
 
-def script(protocol, *exchanges, greeting=None):
+def script(protocol, *exchanges, greeting=None, tls=None):
     """A server that greets, then for each (question, answer) reads the one and says the other, then echoes."""
     def handler(sock):
         c = Lines(sock)
@@ -88,7 +92,7 @@ def script(protocol, *exchanges, greeting=None):
             assert c.line() == question
             c.say(answer)
         echo(sock)
-    return RawServer(handler)
+    return RawServer(handler, tls=tls)
 
 
 @pytest.fixture(params=PROTOCOLS)
@@ -486,3 +490,75 @@ def test_what_mail_cannot_have_is_refused(tmp_path, certificate, more, complaint
     path.write_text(yaml.safe_dump(configuration))
     done = command("check", "-c", path)
     assert done.returncode and complaint in done.stdout + done.stderr
+
+
+def test_a_proxy_header_comes_before_the_clear_text(start, port, certificate, pki, protocol):
+    header = b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 587\r\n"
+    with script(protocol) as server:
+        proxy = start(mail(port, server.port, certificate, protocol, {"proxy_protocol": {"from": ["127.0.0.0/8"]}}))
+        with Lines(connect(port)) as c:
+            c.say(header + BEGIN[protocol])
+            assert c.line() == GREETING[protocol] and c.line() == GO_AHEAD[protocol]
+            with Lines(context(pki).wrap_socket(c.socket, server_hostname="a.test")) as tls:
+                assert tls.ask(b"x\r\n") == b"x\r\n"
+        assert proxy.access_records()[0]["client"] == "192.0.2.7"
+        with Lines(connect(port)) as c:
+            c.say(header + BEGIN[protocol] + INNER[protocol])
+            assert GO_AHEAD[protocol] not in c.rest()
+        proxy.wait_stderr(r"injecting commands: client 192\.0\.2\.7,")
+
+
+def test_the_server_may_have_tls_of_its_own(start, port, certificate, pki, protocol):
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate.chain_file, certificate.key_file)
+    question, said, expected = OFFERS[protocol]
+    with script(protocol, (question, said), tls=tls) as server:
+        start(mail(port, server.port, certificate, protocol,
+                   upstream={"tls": {"ca": str(pki.ca_file), "name": "a.test"}, "servers": [f"127.0.0.1:{server.port}"]}))
+        with starttls(port, protocol, pki) as c:
+            assert c.ask(question, expected.count(b"\n")) == expected
+
+
+def test_client_certificates_are_demanded_behind_starttls_too(start, port, certificate, pki, protocol):
+    ca = pki.roots["ec"].chain_file
+    with script(protocol) as server:
+        start(mail(port, server.port, certificate, protocol, {"tls": "staff"},
+                   tls={"staff": {"clients": {"certificate": "required", "ca": str(ca)}}}))
+        with pytest.raises((ssl.SSLError, ConnectionError, AssertionError)):
+            with starttls(port, protocol, pki) as c:
+                c.ask(b"x\r\n")
+        with starttls(port, protocol, pki, certificate=pki.leaf(client=True, common_name="joe")) as c:
+            assert c.ask(b"x\r\n") == b"x\r\n"
+        assert len(server.connections) == 1
+
+
+# ---- TCP Fast Open towards a server that speaks first ----
+
+def servers_that_speak_first_with_fast_open(directory, certificate, pki):
+    """In a network whose kernel allows it: each protocol's server greets at once; the second connection to it has its cookie."""
+    for number, protocol in enumerate([*PROTOCOLS, "tcp"]):
+        with script("smtp" if protocol == "tcp" else protocol) as server:
+            server._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 16)
+            port = free_port()
+            folder = directory / str(number)
+            folder.mkdir()
+            with Unlade(folder, mail(port, server.port, certificate, protocol, upstream={"fast_open": True})):
+                for _ in range(3):
+                    if protocol == "tcp":
+                        c = Lines(context(pki).wrap_socket(connect(port), server_hostname="a.test"))
+                        assert c.line() == b"220-backend\r\n" and c.line() == b"220 ready\r\n"
+                    else:
+                        c = starttls(port, protocol, pki)
+                    with c:
+                        assert c.ask(b"x\r\n") == b"x\r\n"
+
+
+def test_a_server_that_speaks_first_is_not_waited_for_in_vain_with_fast_open(tmp_path):
+    """A connection that waits for its first byte, to send it with the SYN, would never hear a greeting."""
+    assert os.getuid() == 0, "this test makes a network namespace: run it as root"
+    inside = ("import pathlib, sys, test_starttls as t; from support.pki import Pki; d = pathlib.Path(sys.argv[1]); pki = Pki(d); "
+              "t.servers_that_speak_first_with_fast_open(d, pki.leaf('a.test'), pki)")
+    done = subprocess.run(["unshare", "--net", "sh", "-c", 'ip link set lo up && echo 3 >/proc/sys/net/ipv4/tcp_fastopen && exec "$0" "$@"',
+                           sys.executable, "-c", inside, str(tmp_path)],
+                          cwd=os.path.dirname(__file__), capture_output=True, text=True, timeout=4 * LONG, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
