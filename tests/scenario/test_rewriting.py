@@ -2,7 +2,7 @@
 import pytest
 
 from support.backend import Backend, response
-from support.client import get, plain_client, tls_client
+from support.client import curl, get, plain_client, tls_client
 from support.ports import free_port
 from support.unlade import Unlade, site
 from support.waiting import until
@@ -181,3 +181,33 @@ def test_a_whole_site_can_be_one_answer(start, port):
         for path in ("/", "/x?y", "*"):
             r = c.request(get(path, method="OPTIONS" if path == "*" else "GET"))
             assert (r.status, r.body) == (503, b"back soon")
+
+
+# ---- over HTTP/2 ----
+
+def over_h2(stack, pki, path, *arguments):
+    """The head and the content, as curl gets them."""
+    done = curl(stack.port, pki, path, "--http2", "--include", "--path-as-is", *arguments)
+    assert done.returncode == 0, done.stderr
+    head, _, body = done.stdout.partition("\n\n")
+    first, *lines = head.split("\n")
+    assert first.startswith("HTTP/2 "), first
+    return int(first.split()[1]), [tuple(line.split(": ", 1)) for line in lines], body
+
+
+def test_routes_do_the_same_over_http_2(stack, pki):
+    stack.backend.answer = lambda e: e.send(response(fields=["Server: secret/1.0", "Vary: Accept"]))
+    status, fields, body = over_h2(stack, pki, "/fields", "--header", "X-Gone: 1", "--header", "X-Set: theirs")
+    assert (status, body) == (200, "ok") and ("x-frame-options", "DENY") in fields and [v for n, v in fields if n == "vary"] == ["Accept", "Origin"]
+    assert not [n for n, _ in fields if n == "server"]
+    e = stack.backend.only()
+    assert e.all("x-gone") == [] and e.all("x-set") == ["ours"]
+    assert over_h2(stack, pki, "/old/x?q")[0] == 200 and stack.backend.exchanges[-1].target == "/new/place/x?q"
+    assert over_h2(stack, pki, "/host")[0] == 200 and stack.backend.exchanges[-1].field("host") == "api.internal:8080"
+    status, fields, _ = over_h2(stack, pki, "/moved/x?q=1")
+    assert status == 308 and ("location", "https://b.test/there/x?q=1") in fields
+    status, fields, body = over_h2(stack, pki, "/fixed")
+    assert (status, body) == (200, "<b>ok</b>\n") and ("content-type", "text/html") in fields and ("x-frame-options", "DENY") in fields
+    status, fields, _ = over_h2(stack, pki, "/empty")
+    assert status == 204 and not [n for n, _ in fields if n == "content-length"]
+    assert over_h2(stack, pki, "/old/../x")[0] == 400

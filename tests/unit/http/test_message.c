@@ -224,6 +224,62 @@ static void statuses_have_their_reasons(void **state)
     assert_string_equal(status_reason(0), "");
 }
 
+static void names_are_tokens(void **state)
+{
+    (void)state;
+    assert_true(field_name_is_valid(BYTES_LITERAL("X-A_b.1!#$%&'*+^`|~")));
+    assert_false(field_name_is_valid(BYTES_NONE));
+    assert_false(field_name_is_valid(BYTES_LITERAL("a b")));
+    assert_false(field_name_is_valid(BYTES_LITERAL("a:")));
+    assert_false(field_name_is_valid(BYTES_LITERAL("a\r\n")));
+    assert_false(field_name_is_valid(BYTES_LITERAL("\xc3\xa4")));
+}
+
+static void values_have_no_control_bytes_and_no_space_around_them(void **state)
+{
+    (void)state;
+    assert_true(field_value_is_valid(BYTES_NONE));
+    assert_true(field_value_is_valid(BYTES_LITERAL("a \t b; \"\xc3\xa4\"")));
+    assert_false(field_value_is_valid(BYTES_LITERAL(" a")));
+    assert_false(field_value_is_valid(BYTES_LITERAL("a\t")));
+    assert_false(field_value_is_valid(BYTES_LITERAL("a\rb")));
+    assert_false(field_value_is_valid(BYTES_LITERAL("a\nb")));
+    assert_false(field_value_is_valid(bytes_of("a\0b", 3)));
+    assert_false(field_value_is_valid(BYTES_LITERAL("a\x7f")));
+}
+
+static void a_name_is_known_by_what_it_may_be_taken_for(void **state)
+{
+    (void)state;
+    assert_int_equal(field_id_like(BYTES_LITERAL("Content_Length")), FIELD_CONTENT_LENGTH);
+    assert_int_equal(field_id_of(BYTES_LITERAL("Content_Length")), FIELD_OTHER);
+    assert_int_equal(field_id_like(BYTES_LITERAL("x-other")), FIELD_OTHER);
+}
+
+static void fields_are_appended_in_their_order(void **state)
+{
+    struct arena own;
+    struct message from, to;
+
+    (void)state;
+    arena_init(&own, NULL, 1 << 20);
+    message_init(&from, &own);
+    message_init(&to, &own);
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(message_add(&from, i % 2 ? BYTES_LITERAL("Cookie") : BYTES_LITERAL("X-A"), BYTES_LITERAL("1")), 0);
+    assert_int_equal(message_add(&to, BYTES_LITERAL("X-B"), BYTES_LITERAL("2")), 0);
+    assert_int_equal(message_append(&to, &from.fields), 0);
+    assert_int_equal(to.fields.count, 51);
+    assert_true(bytes_equal_text(to.fields.at[0].name, "X-B") && bytes_equal_text(to.fields.at[1].name, "X-A"));
+    assert_int_equal(to.fields.at[50].id, FIELD_COOKIE);
+    assert_int_equal(from.fields.count, 50);
+    own.limit = own.used;
+    while (to.fields.count < to.fields.room)
+        assert_int_equal(message_append(&to, &(struct fields){ .at = from.fields.at, .count = 1 }), 0);
+    assert_int_equal(message_append(&to, &from.fields), -E_MEMORY);
+    arena_reset(&own);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -240,6 +296,10 @@ int main(void)
         TEST(methods_are_safe_and_idempotent_as_rfc_9110_says),
         TEST(responses_without_content_are_known),
         TEST(statuses_have_their_reasons),
+        cmocka_unit_test(names_are_tokens),
+        cmocka_unit_test(values_have_no_control_bytes_and_no_space_around_them),
+        cmocka_unit_test(a_name_is_known_by_what_it_may_be_taken_for),
+        cmocka_unit_test(fields_are_appended_in_their_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
