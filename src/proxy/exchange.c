@@ -198,7 +198,9 @@ void exchange_fail_server(struct exchange *x, int error)
         int failed;
         x->request_head_sent = x->request_ended = x->request_unwanted = false;
         x->replay.sent = 0;
-        x->fresh_only = reused || (wrote && x->upstream->server_count == 1); /* there is no other server to turn to */
+        /* To the same server: since it was only the connection, or since there is no other to turn to. */
+        x->fresh_only = (reused && error != -E_SERVER_REFUSED) ||
+                        ((wrote || error == -E_SERVER_REFUSED) && x->upstream->server_count == 1);
         failed = find_server(x);
         if (!failed) {
             loop_defer(exchange_loop(x), &x->again);

@@ -256,7 +256,8 @@ def test_a_draining_server_finishes_its_calls_and_new_ones_go_elsewhere(start, s
                 c.until(talk, "message")
             server.write({"do": "drain"})
             for _ in range(20):
-                assert c.call("Unary", text="x")["code"] == OK
+                r = c.call("Unary", text="x")
+                assert r["code"] == OK, r
             for talk in talks:
                 c.write({"do": "send", "id": talk})
                 assert c.until(talk, "message")["message"] == 2
