@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "http/grpc.h"
+#include "http/h2.h"
 #include "proxy/access.h"
 #include "proxy/forward.h"
 #include "proxy/proxied.h"
@@ -213,8 +214,12 @@ void exchange_fail_server(struct exchange *x, int error)
         return;
     }
     x->error = error;
+    error = respond_broken_call(x, error);
     (void)!x->client->ops->flush(x->client); /* what came before the break is the client's all the same */
-    finish(x, EXCHANGE_BROKEN);
+    if (error == 0)
+        finish(x, x->client_ended ? EXCHANGE_WHOLE : EXCHANGE_UNREAD);
+    else
+        finish(x, x->reset_code == H2_CANCEL ? EXCHANGE_CANCELLED : EXCHANGE_BROKEN);
 }
 
 void exchange_fail_send(struct exchange *x, int error)

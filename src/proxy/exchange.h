@@ -26,6 +26,7 @@ enum exchange_end {
     EXCHANGE_LAST,       /* both are complete, and the client was told that the connection ends */
     EXCHANGE_UNREAD,     /* the response is complete, the request's content is not: end the connection in order */
     EXCHANGE_BROKEN,     /* the response is cut short: the client must see that */
+    EXCHANGE_CANCELLED,  /* the same, and the server said that it called it off */
 };
 
 struct exchange_owner {

@@ -99,7 +99,7 @@ static void on_done(void *owner, enum exchange_end end)
     struct session *s = h->session;
 
     h->exchange = NULL;
-    if (end == EXCHANGE_BROKEN)
+    if (end == EXCHANGE_BROKEN || end == EXCHANGE_CANCELLED)
         session_close(s, true);
     else if (end != EXCHANGE_WHOLE || s->home->draining)
         session_finish(s, end == EXCHANGE_UNREAD);

@@ -66,7 +66,7 @@ static void on_done(void *owner, enum exchange_end end)
     struct request *r = owner;
 
     r->exchange = NULL;
-    forget(r, end == EXCHANGE_BROKEN ? H2_INTERNAL_ERROR : H2_NO_ERROR);
+    forget(r, end == EXCHANGE_BROKEN ? H2_INTERNAL_ERROR : end == EXCHANGE_CANCELLED ? H2_CANCEL : H2_NO_ERROR);
 }
 
 static const struct exchange_owner exchange_owner = { on_done };

@@ -59,21 +59,37 @@ static int start(struct exchange *x, int status, const char *type, struct bytes 
     return error ? error : forward_hsts(x);
 }
 
-/* Trailers-only, the one form in which a gRPC client reads what went wrong. */
-static int respond_grpc(struct exchange *x, int error)
+static int add_grpc_status(struct exchange *x, struct message *m, int error)
 {
-    struct message *m = &x->response;
-    struct bytes type = grpc_answer_type(&x->request), text = grpc_message(&x->arena, bytes_of_text(error_text(error)));
+    struct bytes text = grpc_message(&x->arena, bytes_of_text(error_text(error)));
     enum grpc_status number =
         error == -E_SERVER_RESET ? grpc_status_of_reset(x->reset_code) : grpc_status_of(error_status(error));
     const char *status = arena_printf(&x->arena, "%d", (int)number);
-    int failed = text.at && status ? start(x, 200, NULL, BYTES_NONE) : -E_MEMORY;
+    int failed = text.at && status ? message_add(m, BYTES_LITERAL("grpc-status"), bytes_of_text(status)) : -E_MEMORY;
+
+    return failed ? failed : message_add(m, BYTES_LITERAL("grpc-message"), text);
+}
+
+/* Trailers-only, the one form in which a gRPC client reads what went wrong. */
+static int respond_grpc(struct exchange *x, int error)
+{
+    int failed = start(x, 200, NULL, BYTES_NONE);
 
     if (!failed)
-        failed = message_add_known(m, FIELD_CONTENT_TYPE, type);
-    if (!failed)
-        failed = message_add(m, BYTES_LITERAL("grpc-status"), bytes_of_text(status));
-    return failed ? failed : message_add(m, BYTES_LITERAL("grpc-message"), text);
+        failed = message_add_known(&x->response, FIELD_CONTENT_TYPE, grpc_answer_type(&x->request));
+    return failed ? failed : add_grpc_status(x, &x->response, error);
+}
+
+int respond_broken_call(struct exchange *x, int error)
+{
+    struct message trailers;
+    int failed;
+
+    if (x->client_version < HTTP_2 || x->response.has_length || !grpc_is_call(&x->request))
+        return -E_INTERNAL;
+    message_init(&trailers, &x->arena);
+    failed = add_grpc_status(x, &trailers, error);
+    return failed ? failed : x->client->ops->end(x->client, &trailers.fields);
 }
 
 int respond_error(struct exchange *x, int error)

@@ -171,7 +171,7 @@ static void break_off(struct h2_client *c, int error)
     if (c->h2 && c->backend)
         c->backend->lost_ns = loop_now(c->loop);
     dial_done(&c->dial);
-    connection_close(c->dial.connection, true);
+    connection_close(c->dial.connection, error != -E_BAD_RESPONSE); /* that, it was told: a reset might overtake it */
     c->dial.connection = NULL;
     c->busy++;
     tell_all(&c->waiting, &c->waiting);
@@ -182,7 +182,7 @@ static void break_off(struct h2_client *c, int error)
 /* The machine failed: it has said why, and that leaves yet. */
 static void break_machine(struct h2_client *c, int error)
 {
-    if (h2_client_error(error) == -E_BAD_RESPONSE && h2_flush(c->h2) == 0)
+    if (h2_client_error(error) == -E_BAD_RESPONSE)
         (void)!connection_flush(c->dial.connection);
     break_off(c, h2_client_error(error));
 }
