@@ -96,11 +96,12 @@ static int pass_request_body(struct exchange *x)
 
 static int pass_request(struct exchange *x)
 {
-    struct stream *server = &x->server->stream;
     int error = x->request_head_sent ? 0 : pass_request_head(x);
+    struct stream *server;
 
     if (error)
         return error == -E_AGAIN ? 0 : error;
+    server = &x->server->stream; /* which the head's way may have replaced */
     if (x->request_ended || x->request_unwanted)
         return 0;
     if (x->tunnel != TUNNEL_ASKED) { /* what comes behind such a request is the tunnel's, or another request */
@@ -113,9 +114,9 @@ static int pass_request(struct exchange *x)
         x->server_blocks = true;
         return 0;
     }
-    if (error) {
-        exchange_fail_server(x, -E_SERVER_CLOSED);
-        return error;
+    if (error) { /* as with its content: the answer may be there */
+        x->request_unwanted = true;
+        return 0;
     }
     x->request_ended = true;
     x->request_end_ns = loop_now(exchange_loop(x));
@@ -254,12 +255,11 @@ static int pass_response(struct exchange *x)
 /* Both directions, as far as they go. Returns 0, or an error that was dealt with: x may be gone. */
 int exchange_pass(struct exchange *x)
 {
-    struct stream *server = &x->server->stream;
     int error = pass_request(x);
 
     if (error)
         return error;
-    error = server->ops->flush(server);
+    error = x->server->stream.ops->flush(&x->server->stream);
     if (error && error != -E_AGAIN)
         x->request_unwanted = true;
     return x->request_head_sent ? pass_response(x) : 0;

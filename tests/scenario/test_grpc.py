@@ -11,7 +11,7 @@ from support.ports import free_port
 from support.unlade import site
 from support.waiting import until
 
-OK, CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, NOT_FOUND, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 0, 1, 2, 4, 5, 12, 13, 14
+OK, CANCELLED, DEADLINE_EXCEEDED, NOT_FOUND, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNAVAILABLE = 0, 1, 4, 5, 8, 12, 14
 
 
 class Caller(Node):
@@ -240,9 +240,29 @@ def test_a_servers_death_is_unavailable_to_all_its_calls_and_the_next_finds_anot
     for number in open_calls:
         r = caller.until(number)
         assert (r["code"], r["details"]) == (UNAVAILABLE, "the server closed the connection too early")
-    assert caller.until(began)["code"] in (INTERNAL, UNAVAILABLE)
+    r = caller.until(began)
+    assert (r["code"], r["details"], r["messages"]) == (UNAVAILABLE, "the server closed the connection too early", 2)
     with Server(server.port):
         assert caller.call("Unary", text="again")["code"] == OK
+
+
+@pytest.mark.parametrize("code,status", [(8, CANCELLED), (11, RESOURCE_EXHAUSTED), (2, UNAVAILABLE), (0, UNAVAILABLE)])
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_reset_by_the_server_says_what_its_code_says(start, port, certificate, pki, code, status, begun):
+    server = H2Server()
+
+    def answer(c, stream):
+        if begun:
+            c.head(stream, 200, [("content-type", "application/grpc")])
+            c.data(stream, b"\0\0\0\0\1x")
+        c.frame(3, 0, stream.id, code.to_bytes(4, "big"))
+    server.on_end = answer
+    start(config(port, server.port, certificate))
+    with Caller(f"localhost:{port}", pki.ca_file) as c:
+        r = c.call("Repeat", text="x")
+        assert (r["code"], r["messages"], r["details"]) == (status, int(begun), "the server reset the stream")
+    assert not server.failures
+    server.stop()
 
 
 # ---- life ----

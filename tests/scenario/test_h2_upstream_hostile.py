@@ -289,7 +289,6 @@ def test_pushed_responses_are_refused(proxy, server, port):
     def push(c, stream):
         c.frame(PUSH_PROMISE, END_HEADERS, stream.id, (2).to_bytes(4, "big") + c.h2.encoder.encode(
             [(":method", "GET"), (":scheme", "http"), (":path", "/pushed"), (":authority", "a.test")]))
-        c.respond(stream)
     server.on_end = push
     ends_in_502(server, port)
     assert server.connections[0].goaway == PROTOCOL_ERROR
