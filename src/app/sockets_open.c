@@ -138,16 +138,25 @@ static int clear_stale(const struct address *a)
     return unlink(a->un.sun_path);
 }
 
-/* Who may connect to a Unix socket's path. */
-static int set_owner(const struct listen_wish *wish)
+/* Who may connect to a Unix socket's path. old: what was in force before; NULL: it was just made. */
+static int set_owner(const struct listen_wish *wish, const struct listen_wish *old)
 {
     const char *path = wish->address.un.sun_path;
+    uid_t uid = wish->uid;
+    gid_t gid = wish->gid;
 
     if (!path[0]) /* an abstract one has no file */
         return 0;
-    if ((wish->uid != (uid_t)-1 || wish->gid != (gid_t)-1) && lchown(path, wish->uid, wish->gid) < 0)
+    if (old && old->uid != (uid_t)-1 && uid == (uid_t)-1) /* ours again */
+        uid = geteuid();
+    if (old && old->gid != (gid_t)-1 && gid == (gid_t)-1)
+        gid = getegid();
+    /* Root without CAP_FOWNER may give a file away, but not change the mode of another's: it takes it back for that. */
+    if (chmod(path, wish->mode) < 0 && (lchown(path, geteuid(), (gid_t)-1) < 0 || chmod(path, wish->mode) < 0))
         return -E_SYSTEM;
-    return chmod(path, wish->mode) < 0 ? -E_SYSTEM : 0;
+    if ((uid != (uid_t)-1 || gid != (gid_t)-1) && lchown(path, uid, gid) < 0)
+        return -E_SYSTEM;
+    return 0;
 }
 
 static int open_unix(struct listen_address *item, char why[SOCKETS_WHY])
@@ -167,7 +176,7 @@ static int open_unix(struct listen_address *item, char why[SOCKETS_WHY])
         return -E_SYSTEM;
     }
     item->fds[item->count++] = fd;
-    if (set_owner(&item->wish) < 0) { /* before anybody can connect */
+    if (set_owner(&item->wish, NULL) < 0) { /* before anybody can connect */
         explain(a, "its mode, user or group cannot be set", why);
         return -E_SYSTEM;
     }
@@ -223,7 +232,7 @@ void listen_tune(const struct listen_address *item, const struct listen_wish *ol
     }
     if (old && address_is_unix(&wish->address) && !item->from &&
         (old->mode != wish->mode || old->uid != wish->uid || old->gid != wish->gid))
-        failed |= set_owner(wish);
+        failed |= set_owner(wish, old);
     if (failed)
         log_warning("%s: the kernel refused an option of the socket: %s", text, strerror(errno));
     if (old && (is_dropped(old->tcp.send_buffer_bytes, wish->tcp.send_buffer_bytes) ||

@@ -115,6 +115,8 @@ static void build_listener(struct builder *b, struct snapshot_listener *l, const
     if (l->request_limits.head < l->request_limits.request_line)
         build_error(b, &o->limits.head_bytes, "`head` counts the request line too: it must be at least `request_line`");
     build_addresses(b, l);
+    if (o->proxy_protocol)
+        build_check_proxies(b, o);
     if (!l->tls)
         check_plain(b, o);
     if (o->redirect == REDIRECT_HTTPS && o->protocol == SERVICE_HTTP)

@@ -122,6 +122,7 @@ struct field_rules build_field_rules(struct builder *b, const struct headers_opt
                                      bool is_request);
 
 void build_addresses(struct builder *b, struct snapshot_listener *l);
+void build_check_proxies(struct builder *b, const struct listener_options *o);
 void build_check_addresses(struct builder *b);
 void build_check_unused(struct builder *b);
 

@@ -118,6 +118,21 @@ static void check_address(struct builder *b, size_t listener, size_t k)
     }
 }
 
+/* A header that anybody may send is an address that anybody may make up. */
+void build_check_proxies(struct builder *b, const struct listener_options *o)
+{
+    const struct option_list *from = &o->proxy_protocol->from;
+    struct address v4;
+
+    CHECK(address_from_ip("192.0.2.1", 0, &v4) == 0);
+    for (size_t i = 0; i < from->count; i++) {
+        const struct option_network *n = &OPTION_ITEM(struct network_options, from, i)->network;
+        bool is_all = n->prefix_bits == 0 || (n->prefix_bits == 96 && network_contains(n, &v4));
+        if (n->is_given && !n->is_unix && is_all)
+            build_warning(b, n, "every client may then say that it is any other: list the proxies alone");
+    }
+}
+
 void build_check_addresses(struct builder *b)
 {
     for (size_t i = 0; i < b->snapshot->listener_count; i++)

@@ -10,7 +10,7 @@ import pytest
 from support import daemon, proxy_protocol as pp
 from support.client import Client, HelloClient, client_hello_bytes, connect, context, get
 from support.ports import free_port
-from support.unlade import site
+from support.unlade import Unlade, command, site
 from support.waiting import LONG, until
 
 LISTED = {"proxy_protocol": {"from": ["127.0.0.1/32"]}}
@@ -243,6 +243,13 @@ def test_the_configuration_must_name_the_proxies(start, port, backend):
     proxy.expected_status = None
     assert proxy.wait() != 0
     assert re.search(r"from", proxy.stderr)
+
+
+@pytest.mark.parametrize("everyone", ["0.0.0.0/0", "::/0"])
+def test_who_lists_everyone_is_warned(tmp_path, port, everyone):
+    proxy = Unlade(tmp_path, site(port, 1, listener={"proxy_protocol": {"from": [everyone]}}))
+    done = command("check", "-c", proxy.file)
+    assert done.returncode == 0 and "every client may then say that it is any other" in done.stderr
 
 
 # ---- before protocols that begin in clear ----

@@ -1,6 +1,7 @@
 """Sockets: their options as the kernel has them, Unix-domain sockets, sockets of a service manager, TCP Fast Open."""
 import grp
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -18,7 +19,7 @@ from support.backend import Backend
 from support.client import Client, connect, context, get, plain_client, tls_client
 from support.descriptors import option
 from support.ports import free_port
-from support.unlade import Unlade, command, environment, site
+from support.unlade import ROOT, Unlade, command, environment, site
 from support.waiting import LONG, until
 
 TCP, SOL = socket.IPPROTO_TCP, socket.SOL_SOCKET
@@ -200,6 +201,27 @@ def test_the_file_of_a_listener_has_its_mode_and_group_and_a_reload_changes_them
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     with Client(unix_connect(path)) as c:
         assert c.request(get()).status == 200
+
+
+def test_the_capabilities_of_the_unit_are_enough_for_owners(start, folder, backend):
+    if os.getuid() != 0:
+        pytest.fail("this test gives capabilities up: run it as root")
+    with open(os.path.join(ROOT, "packaging", "unlade.service"), encoding="ascii") as f:
+        names = re.search(r"^CapabilityBoundingSet=(.*)$", f.read(), re.MULTILINE).group(1).lower().split()
+    path = os.path.join(folder, "in.sock")
+
+    def config(mode, user):
+        return to_yaml_safe(unix_site(path, backend.port, listener={"tls": "off", "address": {"endpoint": f"unix:{path}", "mode": mode, "user": user}}))
+    os.chmod(folder, 0o755)
+    proxy = start(config("0600", "daemon"), wrapper=["setpriv", "--bounding-set=-all," + ",".join("+" + n.removeprefix("cap_") for n in names)])
+    assert (os.stat(path).st_uid, stat.S_IMODE(os.stat(path).st_mode)) == (pwd.getpwnam("daemon").pw_uid, 0o600)
+    proxy.reload(config("0640", "nobody"))
+    assert (os.stat(path).st_uid, stat.S_IMODE(os.stat(path).st_mode)) == (pwd.getpwnam("nobody").pw_uid, 0o640)
+    proxy.reload(config("0644", None))
+    assert (os.stat(path).st_uid, stat.S_IMODE(os.stat(path).st_mode)) == (0, 0o644)
+    assert "refused an option" not in proxy.stderr
+    proxy.stop()
+    assert not os.path.exists(path)
 
 
 def to_yaml_safe(config):
