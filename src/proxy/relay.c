@@ -135,15 +135,13 @@ static int pump(struct relay *r, struct way *w, struct connection *from, struct 
             return error == -E_AGAIN ? 0 : error;
         came = receive(w, from);
         ready = look(r, w, from);
-        if (ready == 0) {
-            if (came)
-                continue;
+        if (ready == 0 && !came) {
             if (w->source_ended)
                 break;
             *ret_failed = from;
             return w->source_error;
         }
-        sent = connection_pass(to, next_piece(from, to, ready));
+        sent = ready ? connection_pass(to, next_piece(from, to, ready)) : 0; /* a filter may hold all of it back */
         if (sent < 0)
             return (int)sent;
         take(r, w, from, (size_t)sent);
