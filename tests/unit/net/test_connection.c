@@ -155,6 +155,44 @@ static void a_peer_that_is_gone_is_an_error_and_no_signal(void **state)
     assert_int_equal(connection_flush(f->c), -E_RESET);
 }
 
+/* What passes through is not kept: what the socket does not take stays the owner's. */
+static void what_is_passed_is_never_copied(void **state)
+{
+    struct fixture *f = *state;
+    size_t total = 3 << 20, sent = 0, received = 0;
+    uint8_t *data = malloc(total), *got = malloc(total);
+
+    for (size_t i = 0; i < total; i++)
+        data[i] = (uint8_t)(i * 2654435761u >> 13);
+    take_events(f);
+    assert_int_equal(connection_pass(f->c, BYTES_NONE), 0);
+    while (received < total) {
+        ssize_t n = connection_pass(f->c, bytes_of(data + sent, total - sent));
+        assert_true(n >= 0);
+        sent += (size_t)n;
+        assert_true(connection_is_flushed(f->c));
+        assert_int_equal(buffer_pool_lent(f->net.pool), 0);
+        n = read(f->peer, got + received, 7777);
+        received += n > 0 ? (size_t)n : 0;
+        f->c->writable = true;
+    }
+    assert_memory_equal(data, got, total);
+    free(data);
+    free(got);
+}
+
+static void what_was_sent_before_leaves_before_what_is_passed(void **state)
+{
+    struct fixture *f = *state;
+    char got[16];
+
+    take_events(f);
+    assert_int_equal(connection_send(f->c, BYTES_LITERAL("first ")), 6);
+    assert_int_equal(connection_pass(f->c, BYTES_LITERAL("second")), 6);
+    assert_int_equal(read(f->peer, got, sizeof got), 12);
+    assert_memory_equal(got, "first second", 12);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -165,6 +203,8 @@ int main(void)
         TEST(everything_arrives_in_order_through_a_peer_that_reads_slowly),
         TEST(finishing_sends_what_waits_and_then_the_end),
         TEST(a_peer_that_is_gone_is_an_error_and_no_signal),
+        TEST(what_is_passed_is_never_copied),
+        TEST(what_was_sent_before_leaves_before_what_is_passed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -256,6 +256,232 @@ static void what_is_discarded_is_read_and_not_kept(void **state)
     assert_int_equal(connection_discard(f->c), 0);
 }
 
+/* ---- passing through ---- */
+
+static void what_is_passed_leaves_in_whole_records_behind_what_was_sent(void **state)
+{
+    struct fixture *f = *state;
+    static uint8_t data[3 << 20], got[3 << 20];
+    size_t sent = 0, received = 0;
+
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(i * 2654435761u >> 13);
+    shake(f);
+    assert_int_equal(connection_send(f->c, bytes_of(data, 100)), 100);
+    sent = 100;
+    while (received < sizeof data) {
+        ssize_t n = connection_pass(f->c, bytes_of(data + sent, sizeof data - sent));
+        int m;
+
+        assert_true(n >= 0);
+        sent += (size_t)n;
+        (void)!connection_flush(f->c);
+        while ((m = SSL_read(f->client, got + received, (int)(sizeof got - received))) > 0)
+            received += (size_t)m;
+        f->c->writable = true;
+    }
+    assert_memory_equal(data, got, sizeof data);
+}
+
+/* ---- TLS that begins later, and TLS that is somebody else's ---- */
+
+/* The fixture's connection, plain. */
+static struct connection *make_plain(struct fixture *f)
+{
+    int pair[2];
+
+    connection_close(f->c, false);
+    close(f->peer);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    f->peer = pair[1];
+    SSL_set_fd(f->client, f->peer);
+    f->c = connection_new(&f->net, pair[0]);
+    assert_non_null(f->c);
+    f->c->owner = f;
+    f->c->on_event = on_event;
+    return f->c;
+}
+
+static void expect_echo(struct fixture *f)
+{
+    char got[8];
+
+    assert_int_equal(SSL_write(f->client, "hello", 5), 5);
+    take_events(f);
+    assert_int_equal(connection_receive(f->c), 5);
+    assert_int_equal(connection_send(f->c, buffer_content(&f->c->in)), 5);
+    assert_int_equal(connection_flush(f->c), 0);
+    assert_int_equal(SSL_read(f->client, got, sizeof got), 5);
+    assert_memory_equal(got, "hello", 5);
+}
+
+static void tls_begins_on_a_connection_that_was_plain(void **state)
+{
+    struct fixture *f = *state;
+    char got[8];
+
+    make_plain(f);
+    assert_int_equal(write(f->peer, "STARTTLS", 8), 8);
+    take_events(f);
+    assert_int_equal(connection_receive(f->c), 8);
+    buffer_consume(&f->c->in, 8);
+    assert_int_equal(connection_send(f->c, BYTES_LITERAL("go")), 2);
+    assert_int_equal(connection_flush(f->c), 0);
+    f->c = connection_start_tls_server(f->c, &hooks);
+    assert_non_null(f->c);
+    assert_true(connection_is_tls(f->c));
+    assert_ptr_equal(f->c->owner, f);
+    assert_int_equal(read(f->peer, got, sizeof got), 2);
+    shake(f);
+    expect_echo(f);
+}
+
+static void what_a_plain_connection_had_received_is_tls(void **state)
+{
+    struct fixture *f = *state;
+
+    make_plain(f);
+    (void)SSL_do_handshake(f->client); /* its ClientHello */
+    take_events(f);
+    assert_true(connection_receive(f->c) > 100);
+    f->c = connection_start_tls_server(f->c, &hooks);
+    assert_non_null(f->c);
+    assert_true(connection_has_more(f->c)); /* no event will say so */
+    assert_int_equal(connection_receive(f->c), -E_AGAIN);
+    assert_false(connection_is_flushed(f->c) && f->c->wire_out == 0);
+    shake(f);
+    expect_echo(f);
+}
+
+static void a_hello_that_came_in_part_is_completed_by_the_socket(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t hello[4096];
+    BIO *out = BIO_new(BIO_s_mem()), *in = BIO_new(BIO_s_mem());
+    int n;
+
+    make_plain(f);
+    SSL_set_bio(f->client, in, out);
+    (void)SSL_do_handshake(f->client);
+    n = BIO_read(out, hello, sizeof hello);
+    assert_true(n > 100);
+    assert_int_equal(write(f->peer, hello, 50), 50);
+    take_events(f);
+    assert_int_equal(connection_receive(f->c), 50);
+    f->c = connection_start_tls_server(f->c, &hooks);
+    assert_int_equal(connection_receive(f->c), -E_AGAIN);
+    assert_false(connection_has_more(f->c));
+    assert_int_equal(write(f->peer, hello + 50, (size_t)n - 50), n - 50);
+    take_events(f);
+    assert_int_equal(connection_receive(f->c), -E_AGAIN);
+    assert_true(f->c->wire_out > 500); /* the server's flight */
+    SSL_set_fd(f->client, f->peer);
+}
+
+static void what_waits_in_clear_leaves_before_the_first_record(void **state)
+{
+    struct fixture *f = *state;
+    char got[3];
+
+    make_plain(f);
+    take_events(f);
+    assert_int_equal(connection_send(f->c, BYTES_LITERAL("S")), 1); /* not flushed */
+    f->c = connection_start_tls_server(f->c, &hooks);
+    assert_int_equal(connection_flush(f->c), 0);
+    assert_int_equal(read(f->peer, got, sizeof got), 1);
+    assert_int_equal(got[0], 'S');
+    shake(f);
+    expect_echo(f);
+}
+
+static struct tls_session *leave_it(struct connection *c, const struct client_hello *hello, uint8_t *ret_alert, int *ret_error)
+{
+    (void)c;
+    (void)hello;
+    (void)ret_alert;
+    *ret_error = -E_PASSED_ON;
+    return NULL;
+}
+
+static const struct tls_server_hooks leaving = { leave_it, established };
+
+/* A connection of pass-through to which `first` was written, read up to where choose() left it to somebody else. */
+static void pass_on(struct fixture *f, const void *first, size_t size)
+{
+    make_plain(f);
+    f->c = connection_start_tls_server(f->c, &leaving);
+    assert_int_equal(write(f->peer, first, size), size);
+    take_events(f);
+    assert_int_equal(connection_receive(f->c), -E_PASSED_ON);
+    f->c = connection_back_to_plain(f->c);
+    assert_non_null(f->c);
+    assert_false(connection_is_tls(f->c));
+    assert_ptr_equal(f->c->owner, f);
+}
+
+static size_t client_hello_of(struct fixture *f, uint8_t *into, size_t room)
+{
+    BIO *out = BIO_new(BIO_s_mem()), *in = BIO_new(BIO_s_mem());
+    int n;
+
+    SSL_set_bio(f->client, in, out);
+    (void)SSL_do_handshake(f->client);
+    n = BIO_read(out, into, (int)room);
+    assert_true(n > 100);
+    return (size_t)n;
+}
+
+static void what_is_somebody_elses_comes_back_whole_from_its_first_byte(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t bytes[4096];
+    size_t n = client_hello_of(f, bytes, sizeof bytes - 5);
+
+    memcpy(bytes + n, "early", 5); /* what a client may send behind it */
+    pass_on(f, bytes, n + 5);
+    assert_int_equal(buffer_used(&f->c->in), n + 5);
+    assert_memory_equal(buffer_content(&f->c->in).at, bytes, n + 5);
+    assert_int_equal(f->c->wire_out, 0); /* not a byte was answered */
+}
+
+static void a_connection_that_became_plain_again_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t bytes[4096], got[8];
+    size_t n = client_hello_of(f, bytes, sizeof bytes);
+
+    pass_on(f, bytes, n);
+    assert_int_equal(write(f->peer, "later", 5), 5);
+    shutdown(f->peer, SHUT_WR);
+    take_events(f);
+    assert_int_equal(connection_receive(f->c), 5);
+    assert_int_equal(buffer_used(&f->c->in), n + 5);
+    assert_int_equal(connection_receive(f->c), 0);
+    assert_int_equal(connection_pass(f->c, BYTES_LITERAL("answer")), 6);
+    assert_int_equal(read(f->peer, got, sizeof got), 6);
+    connection_finish(f->c);
+    assert_int_equal(connection_flush(f->c), 0);
+    assert_int_equal(read(f->peer, got, sizeof got), 0);
+}
+
+static void an_end_that_came_with_the_hello_is_still_told(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t bytes[4096];
+    size_t n = client_hello_of(f, bytes, sizeof bytes);
+
+    make_plain(f);
+    f->c = connection_start_tls_server(f->c, &leaving);
+    assert_int_equal(write(f->peer, bytes, n), n);
+    shutdown(f->peer, SHUT_WR);
+    take_events(f);
+    assert_int_equal(connection_receive(f->c), -E_PASSED_ON);
+    f->c = connection_back_to_plain(f->c);
+    take_events(f);
+    assert_int_equal(connection_receive(f->c), 0);
+    assert_int_equal(buffer_used(&f->c->in), n);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -266,6 +492,14 @@ int main(void)
         TEST(answers_to_key_updates_never_take_the_room_of_what_was_promised),
         TEST(the_end_waits_for_room_and_comes_last),
         TEST(what_is_discarded_is_read_and_not_kept),
+        TEST(what_is_passed_leaves_in_whole_records_behind_what_was_sent),
+        TEST(tls_begins_on_a_connection_that_was_plain),
+        TEST(what_a_plain_connection_had_received_is_tls),
+        TEST(a_hello_that_came_in_part_is_completed_by_the_socket),
+        TEST(what_waits_in_clear_leaves_before_the_first_record),
+        TEST(what_is_somebody_elses_comes_back_whole_from_its_first_byte),
+        TEST(a_connection_that_became_plain_again_goes_on),
+        TEST(an_end_that_came_with_the_hello_is_still_told),
     };
     return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
 }
