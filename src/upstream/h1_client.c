@@ -40,7 +40,7 @@ static int look_head(struct stream *s, struct message *m)
     h1_wire_took_head(&c->wire, (size_t)n, m, &c->limits, c->trailers);
     if (m->status == 101) {
         m->body = BODY_TUNNEL;
-        h1_wire_open_tunnel(&c->wire);
+        h1_wire_open_tunnel(&c->wire, m);
     }
     return 0;
 }

@@ -49,7 +49,9 @@ int h1_wire_look(struct h1_wire *w, struct bytes *ret_data)
             return n;
         n = connection_receive(c);
         if (n == -E_AGAIN && w->tunnel)
-            connection_settle(c); /* it may be idle for hours */
+            connection_settle(c);                 /* it may be idle for hours */
+        if (n == -E_TRUNCATED && w->says_its_end) /* what was said last is to arrive, which a reset would overtake */
+            n = 0;
         if (n == 0 && (w->in.kind == BODY_TO_CLOSE || w->tunnel)) {
             w->in_ended = true;
             return STREAM_END;
@@ -98,13 +100,14 @@ int h1_wire_send_head(struct h1_wire *w, const struct message *m, enum http_vers
     w->out_left = m->body == BODY_LENGTH ? m->length : m->body == BODY_NONE ? 0 : UINT64_MAX;
     w->out_ended = false;
     if (m->body == BODY_TUNNEL)
-        h1_wire_open_tunnel(w);
+        h1_wire_open_tunnel(w, m);
     return 0;
 }
 
-void h1_wire_open_tunnel(struct h1_wire *w)
+void h1_wire_open_tunnel(struct h1_wire *w, const struct message *m)
 {
     w->tunnel = true;
+    w->says_its_end = bytes_equal_nocase(m->upgrade, BYTES_LITERAL("websocket")); /* its Close frames: RFC 6455 5.5.1 */
     w->in = (struct h1_body){ .kind = BODY_TUNNEL };
     w->in_ended = w->out_ended = w->chunked_out = false;
     w->out_left = UINT64_MAX;

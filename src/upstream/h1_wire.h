@@ -16,6 +16,7 @@ struct h1_wire {
     bool out_ended;
     uint64_t out_left;    /* of a Content-Length that was announced; UINT64_MAX: any */
     bool tunnel;          /* both directions are bytes of another protocol; each ends with its half of the connection */
+    bool says_its_end;    /* and that protocol has an end of its own: one of TLS without close_notify hides nothing */
 };
 
 /* Waits for a whole head in connection->in. Returns its size (> 0; consume it after parsing), 0 when the peer ended in
@@ -29,8 +30,8 @@ int h1_wire_look(struct h1_wire *w, struct bytes *ret_data) MUST_USE;
 void h1_wire_took(struct h1_wire *w, size_t n);
 /* to: the version of a response's client; 0 for requests. */
 int h1_wire_send_head(struct h1_wire *w, const struct message *m, enum http_version to) MUST_USE;
-/* A 101 was received, or sent: what follows it, also what lies in connection->in already, is the tunnel's. */
-void h1_wire_open_tunnel(struct h1_wire *w);
+/* A 101, m, was received or sent: what follows it, also what lies in connection->in already, is the tunnel's. */
+void h1_wire_open_tunnel(struct h1_wire *w, const struct message *m);
 ssize_t h1_wire_send(struct h1_wire *w, struct bytes data) MUST_USE;
 int h1_wire_end(struct h1_wire *w, const struct fields *trailers) MUST_USE;
 int h1_wire_flush(struct h1_wire *w) MUST_USE;

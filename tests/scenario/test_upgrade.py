@@ -9,9 +9,10 @@ import threading
 
 import pytest
 
-from support.backend import response
+from support.backend import Backend, response
 from support.client import HelloClient, context, get, plain_client, tls_client
-from support.unlade import site
+from support.ports import free_port
+from support.unlade import Unlade, site
 from support.waiting import LONG, SHORT, until
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -309,6 +310,47 @@ def test_half_close_under_tls_keeps_the_other_half(stack, pki):
     assert c.read_to_close() == b"after your end"
     assert stack.backend.exchanges[0].connection.received.endswith(b"\r\n\r\nbye")
     c.close()
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory, certificate):
+    backend, port = Backend(), free_port()
+    config = site(port, backend.port, certificate, listener={"routes": [{"to": "app", "upgrade": ["websocket", "echo"]}]})
+    del config["listeners"]["web"]["to"]
+    with Unlade(tmp_path_factory.mktemp("secure"), config) as proxy:
+        proxy.port, proxy.backend = port, backend
+        yield proxy
+    backend.stop()
+
+
+@pytest.mark.parametrize("protocol, error", [("websocket", None), ("echo", "truncated")])
+def test_tls_that_ends_without_saying_so(secure, pki, protocol, error):
+    """As browsers do when a page is closed. WebSocket says its end itself: what came last arrives. Others see that it was cut."""
+    ends = []
+
+    def answer(e):
+        e.body_read = True
+        e.send(switching(protocol, KEY if protocol == "websocket" else None))
+        e.connection.socket.settimeout(LONG)
+        try:
+            while piece := e.connection.socket.recv(65536):
+                ends.append(piece)
+            ends.append("end")
+        except ConnectionResetError:
+            ends.append("reset")
+    secure.backend.answer = answer
+    with tls_client(secure.port, pki) as c:
+        fields = OFFER if protocol == "websocket" else ["Connection: upgrade", f"Upgrade: {protocol}"]
+        assert c.request(get(f"/cut?{protocol}", fields=fields)).status == 101
+        c.send(b"last words")
+        c.half_close()
+        until(lambda: ends and isinstance(ends[-1], str), "the server to see the end")
+    if error:
+        assert ends[-1] == "reset"
+    else:
+        assert ends == [b"last words", "end"]
+    (line,) = until(lambda: [r for r in map(json.loads, secure.access_lines()) if r.get("path") == f"/cut?{protocol}"], "the log's line")
+    assert line.get("error") == error
 
 
 def test_the_log_tells_of_the_tunnel_at_its_end(stack, client):
