@@ -168,8 +168,7 @@ static int greet(struct h2 *h)
     } else {
         entries[count++] = (nghttp2_settings_entry){ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 };
     }
-    if (nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, entries, count) ||
-        nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0, H2_CONNECTION_WINDOW))
+    if (nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, entries, count))
         return -E_MEMORY;
     return h2_pump(h);
 }
@@ -395,6 +394,11 @@ int64_t h2_goaway_code(const struct h2 *h)
 const char *h2_flood(const struct h2 *h)
 {
     return h->budget.flood;
+}
+
+const char *h2_reason(const struct h2 *h)
+{
+    return h->reason;
 }
 
 int h2_ping(struct h2 *h)

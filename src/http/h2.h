@@ -160,6 +160,8 @@ bool h2_can_connect_protocol(const struct h2 *h);
 int64_t h2_goaway_code(const struct h2 *h);
 /* What used the budget up: "rapid reset", "CONTINUATION", "PING", ...; NULL: nothing. */
 const char *h2_flood(const struct h2 *h);
+/* Why the connection ended with an error: the library's words, or the code's name; empty: it did not. */
+const char *h2_reason(const struct h2 *h);
 /* PING, for who wants to know whether the peer is there; h2_pongs() counts the answers. */
 int h2_ping(struct h2 *h) MUST_USE;
 uint64_t h2_pongs(const struct h2 *h);

@@ -19,6 +19,8 @@
 
 enum pseudo { METHOD = 1, SCHEME = 2, AUTHORITY = 4, PATH = 8, PROTOCOL = 16, STATUS = 32 };
 
+enum { BOMB_FIELDS = 8 }; /* beyond what a head may have: so many cost a point */
+
 #define LENGTH_MOST ((uint64_t)INT64_MAX)
 
 void h2_fields_start(struct h2 *h, struct h2_stream *s, bool trailers)
@@ -201,6 +203,8 @@ void h2_fields_add(struct h2 *h, struct bytes name, struct bytes value)
 
     p->size += name.size + value.size + (pseudo ? 1 : 4);
     p->fields += pseudo ? 0 : 1;
+    if ((p->size > limits->head || p->fields > limits->fields) && p->fields % BOMB_FIELDS == 0)
+        h2_budget_charge(&h->budget, WORK_HPACK, 1); /* fields may be decoded from a byte each */
     if (!p->stream || p->error)
         return;
     if (pseudo && value.size > limits->request_line)

@@ -1,5 +1,7 @@
 /* h2_frames.c: what nghttp2 reports: frames that came, and that left. It may not be called for sending from here: what
  * happens is noted in the machine. */
+#include <stdio.h>
+
 #include "http/h2_private.h"
 
 char h2_detached;
@@ -118,8 +120,10 @@ static void window_update(struct h2 *h, const nghttp2_frame *frame)
 
 static void settings(struct h2 *h, const nghttp2_frame *frame)
 {
-    if (frame->hd.flags & NGHTTP2_FLAG_ACK)
+    if (frame->hd.flags & NGHTTP2_FLAG_ACK) {
+        h2_in_settle(h);
         return;
+    }
     h->open = true;
     LIST_EACH (&h->streams, at) {
         struct h2_stream *s = CONTAINER_OF(at, struct h2_stream, link);
@@ -174,7 +178,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     struct h2 *h = user;
     struct h2_stream *s = stream_by_id(h, id);
 
-    (void)nghttp2_session_consume_connection(session, size);
+    h2_in_consume(h, size);
     if (!s || !h2_in_data(s, bytes_of(data, size)))
         return 0;
     h->chunk_of = s;
@@ -204,6 +208,16 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
     return 0;
 }
 
+static void note_reason(struct h2 *h, const nghttp2_goaway *goaway)
+{
+    const char *name = nghttp2_http2_strerror(goaway->error_code);
+
+    if (goaway->opaque_data_len)
+        snprintf(h->reason, sizeof h->reason, "%.*s", (int)goaway->opaque_data_len, (const char *)goaway->opaque_data);
+    else
+        snprintf(h->reason, sizeof h->reason, "%s", name);
+}
+
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct h2 *h = user;
@@ -221,8 +235,11 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
             break;
         }
     }
-    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR && !h->error)
-        h->error = h->budget.flood ? -E_FLOOD : -E_SYNTAX;
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) {
+        note_reason(h, &frame->goaway);
+        if (!h->error)
+            h->error = h->budget.flood ? -E_FLOOD : -E_SYNTAX;
+    }
     return 0;
 }
 

@@ -41,7 +41,7 @@ static void grow(struct h2_stream *s)
     uint64_t want = s->in_left < H2_WINDOW_MOST ? s->in_left : H2_WINDOW_MOST;
     uint32_t grant;
 
-    if (!s->live || s->in_ended || s->error || want <= s->window)
+    if (!h->settled || !s->live || s->in_ended || s->error || want <= s->window)
         return;
     grant = (uint32_t)want - s->window;
     if (grant > h->bank / 2)
@@ -65,6 +65,27 @@ static void repay(struct h2_stream *s)
 void h2_in_expect(struct h2_stream *s)
 {
     grow(s);
+}
+
+/* Before the peer knows our SETTINGS it may fill the connection's first window, whatever streams that is for, and no more:
+ * that, and not the number of its streams, is what we have to store then. */
+void h2_in_consume(struct h2 *h, size_t n)
+{
+    if (h->settled)
+        (void)nghttp2_session_consume_connection(h->session, n);
+    else
+        h->unsettled_bytes += (uint32_t)n;
+}
+
+void h2_in_settle(struct h2 *h)
+{
+    if (h->settled)
+        return;
+    h->settled = true;
+    (void)nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0, H2_CONNECTION_WINDOW);
+    (void)nghttp2_session_consume_connection(h->session, h->unsettled_bytes);
+    LIST_EACH (&h->streams, at)
+        grow(CONTAINER_OF(at, struct h2_stream, link));
 }
 
 bool h2_in_data(struct h2_stream *s, struct bytes data)

@@ -92,6 +92,8 @@ struct h2 {
     struct h2_stream *sending; /* whose content is framed now */
     struct h2_stream *chunk_of;
     struct h2_parse parse;
+    bool settled;              /* the peer knows our SETTINGS: before, its streams have RFC 9113's windows, not ours */
+    uint32_t unsettled_bytes;  /* of the connection's window, to be given back then */
     bool in_head, in_first_settings, open, serve_due, pumping, draining, final, dead;
     int error;
     int64_t goaway_code;
@@ -105,6 +107,7 @@ struct h2 {
     uint32_t ext_bytes;
     struct h2_watch watch;
     enum h2_code fault;        /* of the connection, that we found ourselves */
+    char reason[64];           /* for the error that GOAWAY told */
     struct h2_early early[H2_EARLY_PRIORITIES];
     unsigned early_next;
 };
@@ -146,6 +149,10 @@ void h2_in_ended(struct h2_stream *s);
 /* A head came with content to follow: grants a first window. */
 void h2_in_expect(struct h2_stream *s);
 void h2_in_drop(struct h2_stream *s);
+/* So many bytes of the connection's window were used. */
+void h2_in_consume(struct h2 *h, size_t n);
+/* Our SETTINGS were acknowledged. */
+void h2_in_settle(struct h2 *h);
 
 /* h2_out.c */
 int h2_out_send_head(struct stream *st, const struct message *m);

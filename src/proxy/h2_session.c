@@ -170,16 +170,32 @@ static void drop_all(struct h2_session *h, int error)
         drop(LIST_FIRST(&h->open, struct request, link), error);
 }
 
+/* What the client did wrong: no line of the access log may tell of it. */
+static void log_fault(const struct h2_session *h, int error)
+{
+    const struct session *s = h->session;
+    const char *flood = h2_flood(h->h2), *what = NULL;
+    char client[SESSION_CLIENT_TEXT];
+
+    if (error == -E_FLOOD)
+        what = flood ? flood : "unknown";
+    else if (error == -E_SYNTAX)
+        what = h2_reason(h->h2);
+    else if (error == -E_TIMEOUT_HEAD)
+        what = error_text(error);
+    else if (error == -E_TIMEOUT_HANDSHAKE)
+        what = "no preface came";
+    if (what)
+        log_info("HTTP/2 %s: client %s, listener %.*s: %s", error == -E_FLOOD ? "flood" : "error",
+                 session_print_client(s, client), BYTES_PRINT(s->listener->name), what);
+}
+
 /* The connection cannot go on. Nothing may touch h behind this. */
 static void end(struct h2_session *h, int error)
 {
     struct session *s = h->session;
-    const char *flood = h2_flood(h->h2);
-    char client[SESSION_CLIENT_TEXT];
 
-    if (error == -E_FLOOD)
-        log_info("HTTP/2 flood: client %s, listener %.*s: %s", session_print_client(s, client),
-                 BYTES_PRINT(s->listener->name), flood ? flood : "unknown");
+    log_fault(h, error);
     drop_all(h, error ? error : -E_CLOSED);
     if (error == -E_RESET || error == -E_TRUNCATED || error == -E_MEMORY || error == -E_CRYPTO)
         session_close(s, error != -E_TRUNCATED);
