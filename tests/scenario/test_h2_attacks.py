@@ -4,7 +4,6 @@ work that is counted here; one line of the event log names the cause; and all th
 What heavy clients do who mean no harm is at the end: they never meet the limits."""
 import contextlib
 import itertools
-import os
 import random
 import re
 import struct
@@ -14,16 +13,15 @@ import time
 
 import pytest
 
-from support import processes
 from support.backend import Backend, response
-from support.client import Closed, get, tls_client
+from support.client import Closed, curl
 from support.h2 import (
     ACK, CANCEL, COMPRESSION_ERROR, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, GOAWAY, H2,
     HEADERS, HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE, LARGEST_WINDOW, NO_ERROR, PADDED, PING, PREFACE, PRIORITY, PRIORITY_UPDATE,
-    PROTOCOL_ERROR, RST_STREAM, SETTINGS, STREAM_CLOSED, WINDOW_UPDATE, fields, frame, h2_client, h2_socket, indexed, literal, request,
+    PROTOCOL_ERROR, RST_STREAM, STREAM_CLOSED, WINDOW_UPDATE, fields, frame, h2_client, h2_socket, indexed, literal, request,
     settings, table_size)
 from support.ports import free_port
-from support.unlade import Unlade, release_binary, site
+from support.unlade import Unlade, site
 from support.waiting import LONG, until
 
 # What one connection may cost before it is ended: requests that reach a server, and frames that are answered.
@@ -385,6 +383,26 @@ def test_settings_that_are_never_acknowledged_do_not_keep_a_connection(start, ba
         assert c.drain(), "still open"
 
 
+def test_who_withholds_the_acknowledgement_has_the_first_window_of_the_connection_and_no_more(proxy, pki):
+    """Its streams still have windows of 65535 bytes each; 100 of them are not to be stored."""
+    go = threading.Event()
+
+    def late(e):
+        go.wait(LONG)
+        answer(e)
+    proxy.backend.answer = late
+    with h2_client(proxy.port, pki, ack=False) as c:
+        numbers = [c.open("/", method="POST", end=False) for _ in range(100)]
+        for number in numbers[:4]:
+            c.data(number, bytes(16000))
+        c.ping()
+        assert not [f for f in c.frames if f.kind == WINDOW_UPDATE and f.stream == 0]
+        for number in numbers[4:]:
+            c.data(number, bytes(16000))
+        c.expect_connection_error(FLOW_CONTROL_ERROR)
+    go.set()
+
+
 def test_a_flood_of_pings(proxy, pki):
     attack(proxy, pki, itertools.repeat(frame(PING, 0, 0, b"12345678")), "PING")
 
@@ -653,182 +671,6 @@ def test_a_cancelled_request_is_taken_from_its_server(proxy, pki):
         assert c.fetch().status == 200
 
 
-# ---- memory ----
-
-def pss(pid):
-    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
-        for line in f:
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * KB
-    raise AssertionError("no Pss")
-
-
-@pytest.fixture
-def released(start, port, nginx, certificate):
-    proxy = start(site(port, nginx.port, certificate, listener={"timeouts": {"window": "300s"}}, log={"access": "off"}), program=release_binary())
-    (proxy.worker,) = proxy.workers()
-    proxy.nginx = nginx
-    return proxy
-
-
-STALLED, CONNECTIONS = 99, 8
-PER_CONNECTION = 512 * KB
-
-
-@pytest.mark.memory
-@pytest.mark.parametrize("windows", ["of the streams", "of the connection"])
-def test_a_hundred_stalled_responses_cost_at_most_512_KB_a_connection(released, port, pki, windows):
-    """1 MB each, behind closed windows. A neighbour on the same connection goes on at full speed where its windows are
-    open, another connection in any case; and when the windows open, every byte is right."""
-    with open(released.nginx.file("1M"), "rb") as f:
-        whole = f.read()
-    values = {INITIAL_WINDOW_SIZE: 0} if windows == "of the streams" else {INITIAL_WINDOW_SIZE: LARGEST_WINDOW}
-    with h2_client(port, pki) as warm:
-        for number in [warm.open("/100k") for _ in range(90)]:
-            assert warm.response(number).status == 200
-    before = pss(released.worker)
-    clients = [h2_client(port, pki, values=values, window=False) for _ in range(CONNECTIONS)]
-    try:
-        for c in clients:
-            for _ in range(STALLED):
-                c.open("/1M")
-        for c in clients:
-            c.wait(lambda c=c: sum(s.status == 200 for s in c.streams.values()) == STALLED, "the heads")
-            c.ping()
-        peak = pss(released.worker)
-        with h2_client(port, pki) as other:
-            assert bytes(other.fetch("/1M").body) == whole
-        if windows == "of the streams":
-            clients[0].window_update(0, LARGEST_WINDOW - 65535)
-            number = clients[0].open("/1M")
-            clients[0].window_update(number, 2 * MB)
-            assert bytes(clients[0].response(number).body) == whole
-        peak = max(peak, pss(released.worker))
-        assert peak - before <= CONNECTIONS * PER_CONNECTION, f"{(peak - before) / CONNECTIONS / KB:.0f} KB a connection"
-        c = clients[-1]
-        c.window = True
-        c.window_update(0, LARGEST_WINDOW - 65535 if not len(c.streams[1].body) else 1 * MB)
-        c.settings({INITIAL_WINDOW_SIZE: 4 * MB})
-        for number in list(c.streams):
-            assert bytes(c.response(number).body) == whole, f"stream {number}"
-    finally:
-        for c in clients:
-            c.close()
-
-
-@pytest.mark.memory
-def test_a_hundred_stalled_uploads_cost_at_most_512_KB_a_connection(start, port, backend, certificate, pki):
-    """The server reads nothing of any of them; each client sends as much as its windows allow."""
-    go = threading.Event()
-
-    def late(e):
-        go.wait(LONG * 4)
-        e.send(response(b"%d" % len(e.read_body())))
-    backend.answer = late
-    proxy = start(site(port, backend.port, certificate, listener={"timeouts": {"window": "300s"}}, log={"access": "off"}), program=release_binary())
-    (worker,) = proxy.workers()
-    backend.answer = answer
-    with h2_client(port, pki) as warm:
-        for number in [warm.open("/", method="POST", end=False) for _ in range(90)]:
-            warm.data(number, bytes(1000), END_STREAM)
-            assert warm.response(number).status == 200
-    backend.answer = late
-    before = pss(worker)
-    clients = [Uploader(port, pki) for _ in range(3)]
-    for u in clients:
-        for _ in range(STALLED):
-            u.open(4 * MB)
-    for u in clients:
-        u.push(lambda: u.stands_still())
-    growth = pss(worker) - before
-    sent = [sum(u.sent.values()) for u in clients]
-    go.set()
-    try:
-        assert growth <= 3 * PER_CONNECTION, f"{growth / 3 / KB:.0f} KB a connection; {sent} bytes sent"
-        u = clients[0]
-        for number in list(u.sent)[10:]:
-            u.c.rst(number)
-            del u.sent[number]
-        u.push(lambda: not any(u.left.values()))
-        for number in u.sent:
-            assert bytes(u.c.response(number).body) == b"%d" % (4 * MB)
-    finally:
-        for u in clients:
-            u.c.close()
-
-
-class Uploader:
-    """Sends contents as far as the server's windows allow, and no further."""
-
-    def __init__(self, port, pki):
-        self.c = h2_client(port, pki)
-        self.sent, self.left, self._seen = {}, {}, 0
-        self.connection, self.windows = 65535, {}
-
-    def open(self, size):
-        number = self.c.open("/", method="POST", end=False)
-        self.sent[number], self.left[number] = 0, size
-        self.windows[number] = self.c.peer_settings.get(INITIAL_WINDOW_SIZE, 65535)
-
-    def _account(self):
-        for f in self.c.frames[self._seen:]:
-            if f.kind == WINDOW_UPDATE and f.stream == 0:
-                self.connection += f.number
-            elif f.kind == WINDOW_UPDATE and f.stream in self.windows:
-                self.windows[f.stream] += f.number
-        self._seen = len(self.c.frames)
-
-    def stands_still(self):
-        """Nothing may be sent, and for a while no window opens."""
-        seen = len(self.c.frames)
-        try:
-            self.c.take(1.0)
-        except TimeoutError:
-            return True
-        return len(self.c.frames) == seen
-
-    def push(self, done):
-        while True:
-            self._account()
-            moved = False
-            for number in list(self.sent):
-                n = min(self.left[number], self.windows[number], self.connection, 16384)
-                if n > 0:
-                    self.left[number] -= n
-                    self.sent[number] += n
-                    self.windows[number] -= n
-                    self.connection -= n
-                    self.c.data(number, bytes(n), 0 if self.left[number] else END_STREAM)
-                    moved = True
-            if not moved and done():
-                return
-            if not moved and any(self.left[n] for n in self.sent):
-                try:
-                    self.c.take(LONG)
-                except TimeoutError:
-                    raise AssertionError("no window opens") from None
-
-
-@pytest.mark.memory
-def test_floods_leave_no_memory_behind(released, port, pki):
-    """All kinds one after the other, several times: what the first rounds allocate is all there is."""
-    floods = [lambda: (head(n) + rst(n) for n in ids()), lambda: itertools.repeat(settings()), lambda: itertools.repeat(frame(PING, 0, 0, bytes(8))),
-              lambda: (frame(PRIORITY_UPDATE, 0, 0, struct.pack(">I", n) + b"u=1") for n in ids()),
-              lambda: (H2.headers_frame(n, fields(request()) + literal("x", "y" * 3000, kind="incremental")) + rst(n) for n in ids()),
-              lambda: itertools.chain([frame(HEADERS, END_STREAM, 1, fields(request()))], itertools.repeat(frame(CONTINUATION, 0, 1, fields([("a", "b" * 9000)]))))]
-
-    def rounds(count):
-        for _ in range(count):
-            for pieces in floods:
-                with h2_client(port, pki) as c:
-                    c.flood(itertools.islice(pieces(), ENDLESS))
-                    assert c.drain()
-        return pss(released.worker)
-
-    first = rounds(3)
-    assert rounds(10) - first < 300 * KB
-
-
 # ---- who is heavy and means no harm ----
 
 def h2load(port, *arguments, path="/1k", seconds=300):
@@ -947,7 +789,6 @@ def test_ten_thousand_requests_on_one_connection_meet_no_limit(before_nginx, por
 
 
 def test_curl_downloads_and_uploads_over_h2(before_nginx, nginx, port, pki, tmp_path):
-    from support.client import curl
     out = tmp_path / "out"
     done = curl(port, pki, "/20M", "--http2", "--output", out, "--write-out", "%{http_version} %{http_code}")
     assert done.stdout == "2 200", done.stderr
