@@ -121,6 +121,7 @@ static int use_backend(struct exchange *x, struct backend *backend)
     const struct link_request request = {
         .plan = &x->upstream->plans[x->server_number],
         .preface = write_preface(x, preface),
+        .keeper = &x->session->kept,
         .arena = &x->arena,
         .method = x->request.method,
         .limits = &response_limits,

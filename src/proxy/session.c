@@ -74,6 +74,7 @@ void session_close(struct session *s, bool reset)
     home->session_count--;
     count_add(&home->counts->connections_open, UINT64_MAX);
     connection_close(s->connection, reset);
+    link_keeper_close(&s->kept);
     site_unref(s->site);
     free(s->via);
     free(s);
@@ -172,6 +173,7 @@ void session_open(struct session_home *home, struct site *site, const struct sna
                            .awaits_proxy_header = proxied,
                            .awaits_starttls = listener->starts_in_clear,
                            .accepted_ns = loop_now(home->net->loop) };
+    link_keeper_init(&s->kept);
     session_set_peer(s, peer, local_port);
     timer_init(&s->timer, on_timer);
     list_append(&home->sessions, &s->link);

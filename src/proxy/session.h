@@ -17,6 +17,7 @@
 #include "observe/access_log.h"
 #include "proxy/counts.h"
 #include "proxy/site.h"
+#include "upstream/link.h"
 
 enum { DRAIN_GRACE_SECONDS = 5 }; /* for the first request of a connection that was just made */
 
@@ -66,6 +67,7 @@ struct session {
     bool must_negotiate;              /* its ClientHello has to name a protocol that is spoken here */
     bool secure;                      /* TLS, and the handshake is complete */
     bool handshake_logged;            /* the handshake's figures stand in the log of the first request alone */
+    struct link_keeper kept;          /* connections to servers that were told who the client is, between two requests */
     bool awaits_proxy_header;         /* before all else: the peer is a listed proxy */
     bool has_sni;
     bool unread;                      /* what comes while lingering is no surprise: do not close before it has come */

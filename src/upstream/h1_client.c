@@ -150,11 +150,24 @@ static bool link_read(const struct link *l)
     return l->connected && c->wire.connection->data_in != c->data_in_before;
 }
 
+static void keep_private(struct h1_client *c)
+{
+    struct link_keeper *k = c->keeper;
+
+    if (k->count >= LINK_KEEPER_MOST) {
+        h1_client_close(c);
+        return;
+    }
+    c->idle_since_ns = loop_now(c->wire.connection->net->loop);
+    list_prepend(&k->idle, &c->idle_link);
+    k->count++;
+}
+
 static void link_end(struct link *l)
 {
     struct h1_client *c = of_link(l);
     struct connection *connection = c->wire.connection;
-    bool whole = c->head_seen && c->wire.in_ended && c->wire.out_ended && c->persistent && !c->private;
+    bool whole = c->head_seen && c->wire.in_ended && c->wire.out_ended && c->persistent && (!c->private || c->keeper);
 
     if (!whole || buffer_used(&connection->in) || buffer_used(&connection->out) || connection->peer_ended) {
         h1_client_close(c);
@@ -171,7 +184,10 @@ static void link_end(struct link *l)
     c->arena = NULL;
     c->trailers = NULL;
     connection_settle(connection);
-    backend_keep(l->backend, c, c->keep.idle, c->keep.idle_time_ns);
+    if (c->private)
+        keep_private(c);
+    else
+        backend_keep(l->backend, c, c->keep.idle, c->keep.idle_time_ns);
 }
 
 static void link_drop(struct link *l)
@@ -206,6 +222,7 @@ static void prepare(struct h1_client *c, struct backend *b, const struct link_re
     c->link.backend = b;
     c->plan_identity = request->plan->identity;
     c->private = once;
+    c->keeper = once ? request->keeper : NULL;
     list_init(&c->idle_link);
     begin(c, request);
 }
@@ -253,7 +270,10 @@ void h1_client_close(struct h1_client *c)
 {
     if (!list_is_empty(&c->idle_link)) {
         list_remove(&c->idle_link);
-        c->link.backend->idle_count--;
+        if (c->private)
+            c->keeper->count--;
+        else
+            c->link.backend->idle_count--;
     }
     dial_done(&c->dial);
     if (c->wire.in_ended && c->dial.state == DIAL_STANDS && connection_is_tls(c->wire.connection)) {

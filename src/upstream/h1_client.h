@@ -23,7 +23,8 @@ struct h1_client {
     struct message *trailers;
     enum http_method method;      /* of the request that is being answered */
     uint64_t wire_out_before, data_in_before; /* the connection's counts when the exchange began */
-    bool private;                 /* it began with a preface: it serves this one request */
+    bool private;                 /* it began with a preface: */
+    struct link_keeper *keeper;   /* where it waits for the same client's next request; NULL: it serves this one alone */
     bool upgrade_asked;           /* by the request: its answer may be a 101 */
     bool persistent;              /* the response allows another request */
     bool head_seen;               /* the final response's head */

@@ -15,11 +15,24 @@
 
 struct link;
 
+/* Connections that began with a preface wait here, between two requests, for the next one of the client whom it names.
+ * Its owner is that client's session, which outlives the links it makes; so do the backends. */
+enum { LINK_KEEPER_MOST = 8 }; /* more are closed */
+struct link_keeper {
+    struct list idle;              /* of struct h1_client, the most recently used first */
+    unsigned count;
+};
+void link_keeper_init(struct link_keeper *k);
+/* Closes what waits. */
+void link_keeper_close(struct link_keeper *k);
+
 /* The request that a link is for. */
 struct link_request {
     const struct dial_plan *plan;  /* how the server is reached; outlives the link's connection attempt */
-    struct bytes preface;          /* sent before all else (and before TLS) on a connection of its own, which is kept for no
-                                      other request: a PROXY protocol header. Empty: none. Copied */
+    struct bytes preface;          /* sent before all else (and before TLS) on a connection that is made for this client: a
+                                      PROXY protocol header. Empty: none. Copied */
+    struct link_keeper *keeper;    /* with a preface: where such a connection comes from, and goes to. NULL: it serves this
+                                      request alone */
     struct arena *arena;           /* outlives the link: for trailers */
     enum http_method method;
     const struct h1_limits *limits; /* of the response */

@@ -76,7 +76,7 @@ static const struct option upstream_rows[] = {
       .standard = "off",
       .doc =
           "Begin each connection with a header of the PROXY protocol, before TLS where there is TLS: the server must "
-          "expect it. Such a connection serves one client alone." },
+          "expect it. Such a connection serves one client alone, on its one connection to us." },
     { "fast_open", OPTION_BOOL, OPTION_AT(struct upstream_options, fast_open), .standard = "no",
       .doc = "TCP Fast Open: what is sent first goes with the SYN to a server that has given us its cookie. The "
              "network may "

@@ -113,6 +113,7 @@ class Receiver:
         import threading  # pylint: disable=import-outside-toplevel
         self.headers, self.heads, self.failures, self.connections = [], [], [], 0
         self.answer, self.wrap, self.greeting = backend_answer, wrap, greeting
+        self.open, self._sockets = 0, []
         if path:
             self.listener, self.address = socket.socket(socket.AF_UNIX), f"unix:{path}"
             self.listener.bind(path)
@@ -130,6 +131,8 @@ class Receiver:
             except OSError:
                 return
             self.connections += 1
+            self.open += 1
+            self._sockets.append(sock)
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     @staticmethod
@@ -172,7 +175,17 @@ class Receiver:
         except Exception as error:  # pylint: disable=broad-except
             self.failures.append(error)
         finally:
+            self.open -= 1
             sock.close()
+
+    def close_all(self):
+        """Ends its connections, in order."""
+        for sock in self._sockets:
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self._sockets.clear()
 
     def stop(self):
         try:
