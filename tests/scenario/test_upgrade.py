@@ -137,6 +137,15 @@ def test_a_listed_protocol_is_tunnelled(routed, method, body):
         assert c.read_exactly(4) == b"ping"
 
 
+def test_a_handshake_on_a_kept_connection_that_ends_is_sent_again(stack, client):
+    assert client.request(get("/")).status == 200
+    kept = stack.backend.only().connection
+    stack.backend.answer = lambda e: e.close() if e.connection is kept else echo(e)
+    assert client.request(asks()).status == 101
+    client.send(b"ping")
+    assert client.read_exactly(4) == b"ping"
+
+
 # ---- what does not ----
 
 def ordinary(stack, client, request, method=None):

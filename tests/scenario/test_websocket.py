@@ -262,4 +262,4 @@ def test_a_page_in_chromium_opens_a_socket(start, tmp_path, port, backend, serve
     assert json.loads(report.body) == {"got": ["hello", True], "code": 4003, "clean": True, "protocol": "chat"}
     assert server.expect("closed") == {"code": 4003, "reason": "done"}
     line = until(lambda: [r for r in proxy.access_records() if r.get("path") == "/socket"], "the log's line")[0]
-    assert (line["http"], line["method"], line["status"]) == (version, method, status)
+    assert (line["http"], line["method"], line["status"], line.get("error")) == (version, method, status, None)

@@ -1,6 +1,8 @@
 """Extended CONNECT (RFC 8441) byte for byte: what becomes of it towards the server, and of the server's answer."""
 import base64
+import signal
 import socket
+import threading
 
 import h2.config
 import h2.connection
@@ -24,6 +26,10 @@ class H2:
         assert self.socket.selected_alpn_protocol() == "h2"
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8", validate_outbound_headers=False))
         self.h2.initiate_connection()
+        # The library takes every GOAWAY for the end; streams that are open go on behind one (RFC 9113 6.8).
+        machine = self.h2.state_machine
+        going = (h2.connection.ConnectionState.CLIENT_OPEN, h2.connection.ConnectionInputs.RECV_GOAWAY)
+        machine._transitions = {**machine._transitions, going: (None, h2.connection.ConnectionState.CLIENT_OPEN)}
         self.events = []
         self.flush()
 
@@ -208,6 +214,71 @@ def test_large_content_flows_both_ways_under_flow_control(stack, pki):
             else:
                 got += c.wait(h2.events.DataReceived, s).data
         assert got == data
+
+
+def test_a_tunnel_outlives_a_reload_and_holds_up_a_drain(start, port, backend, certificate, pki):
+    backend.answer = echo
+    proxy = start(site(port, backend.port, certificate))
+    with H2(port, pki) as c:
+        s = c.open()
+        assert c.answer(s)[0] == 200
+        proxy.reload()
+        c.send(s, b"reloaded")
+        assert c.read(s, 8) == b"reloaded"
+        proxy.signal(signal.SIGTERM)
+        until(lambda: any("STOPPING=1" in m for m in proxy.notifications()), "STOPPING=1")
+        c.send(s, b"draining", end=True)
+        assert c.read(s, 8) == b"draining"
+        c.wait(h2.events.StreamEnded, s)
+        assert proxy.wait() == 0
+
+
+def test_a_tunnel_in_which_nothing_moves_is_reset_and_its_neighbours_go_on(start, port, backend, certificate, pki):
+    backend.answer = lambda e: echo(e) if e.target == "/socket" else e.send(response(b"plain"))
+    proxy = start(site(port, backend.port, certificate, listener={"timeouts": {"tunnel": "300ms"}}))
+    with H2(port, pki) as c:
+        s = c.open()
+        assert c.answer(s)[0] == 200
+        c.wait(h2.events.StreamReset, s)
+        other = c.open("/other", protocol=None, method="GET", end=True)
+        assert c.answer(other)[0] == 200
+    line = until(lambda: [r for r in proxy.access_records() if r.get("path") == "/socket"], "the log's line")[0]
+    assert (line["status"], line["error"]) == (200, "timeout_idle")
+
+
+def test_a_stalled_tunnel_does_not_stall_its_neighbours(stack, client):
+    """The server does not read; the client sends all that it may."""
+    stalled = threading.Event()
+
+    def answer(e):
+        if e.target != "/socket":
+            e.send(response(b"plain"))
+            return
+        e.body_read = True
+        e.send(switching(key=e.field("sec-websocket-key")))
+        stalled.wait(LONG)
+        e.connection.wait_closed()
+    stack.backend.answer = answer
+    s = client.open()
+    assert client.answer(s)[0] == 200
+    sent = 0
+    while sent < 64 << 20:
+        client.socket.settimeout(1)
+        room = min(client.h2.local_flow_control_window(s), client.h2.max_outbound_frame_size)
+        if room:
+            client.h2.send_data(s, bytes(room))
+            client.flush()
+            sent += room
+            continue
+        try:
+            client.receive()
+        except TimeoutError:
+            break
+    assert sent < 64 << 20, "it was not held up"
+    client.socket.settimeout(LONG)
+    other = client.open("/other", protocol=None, method="GET", end=True)
+    assert client.answer(other)[0] == 200 and client.read(other, 5) == b"plain"
+    stalled.set()
 
 
 # ---- what opens no tunnel ----
