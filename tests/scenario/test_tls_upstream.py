@@ -3,6 +3,7 @@ import hashlib
 import os
 import shutil
 import socket
+import subprocess
 import threading
 
 import pytest
@@ -340,6 +341,29 @@ def test_an_early_answer_reaches_the_client_while_it_still_sends(start, port, pk
         r = c.response()
         assert r.status == 413 and r.body == b"less"
     server.stop()
+
+
+@pytest.mark.parametrize("priority", ["NORMAL", "NORMAL:-VERS-ALL:+VERS-TLS1.2", "NORMAL:-GROUP-ALL:+GROUP-SECP384R1"])
+def test_a_server_of_another_library_is_spoken_to(start, port, pki, server_certificate, priority):
+    there = free_port()
+    gnutls = subprocess.Popen(["gnutls-serv", "--http", "--port", str(there), "--priority", priority, "--x509certfile", server_certificate.chain_file,
+                               "--x509keyfile", server_certificate.key_file], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        until(lambda: listens(there), "gnutls-serv to listen")
+        start(tls_site(port, there, pki))
+        assert ask(port, 4) == [200] * 4
+    finally:
+        gnutls.kill()
+        gnutls.wait()
+
+
+def listens(number):
+    try:
+        socket.create_connection(("127.0.0.1", number), 1).close()
+        return True
+    except OSError:
+        return False
 
 
 UPGRADE = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="]

@@ -2,12 +2,15 @@
 import os
 import socket
 import ssl
+import subprocess
 import threading
 
 import pytest
 
 from support.client import connect
+from support.ports import free_port
 from support.tls_backend import Fixed
+from support.waiting import until
 from test_tls_upstream import server_certificate  # noqa: F401  pylint: disable=unused-import
 
 
@@ -146,3 +149,37 @@ def test_a_proxy_header_goes_before_tls_in_clear(start, port, pki, serve):
         c.connect(("127.0.0.1", port))
         assert c.recv(100) == b"good"
         assert server.prefaces == [expected]
+
+
+def test_a_real_redis_that_demands_certificates_is_reached(start, port, pki, server_certificate, tmp_path):  # noqa: F811
+    there = free_port()
+    ours = pki.leaf(client=True, common_name="unlade")
+    redis = subprocess.Popen(["redis-server", "--port", "0", "--tls-port", str(there), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path),
+                              "--tls-cert-file", server_certificate.chain_file, "--tls-key-file", server_certificate.key_file,
+                              "--tls-ca-cert-file", pki.ca_file, "--tls-auth-clients", "yes"],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        until(lambda: is_open(there), "redis to listen")
+        config = relay(port, pki, certificate=ours.chain_file, key=ours.key_file)
+        config["upstreams"]["db"]["servers"] = [f"127.0.0.1:{there}"]
+        start(config)
+        big = os.urandom(2 << 20)
+        with connect(port) as c:
+            c.sendall(b"PING\r\n")
+            assert c.recv(100) == b"+PONG\r\n"
+            c.sendall(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n%s\r\nQUIT\r\n" % (len(big), big))
+            assert everything(c) == b"+OK\r\n+OK\r\n"
+        with connect(port) as c:
+            c.sendall(b"GET k\r\nQUIT\r\n")
+            assert everything(c) == b"$%d\r\n%s\r\n+OK\r\n" % (len(big), big)
+    finally:
+        redis.terminate()
+        redis.wait()
+
+
+def is_open(number):
+    try:
+        socket.create_connection(("127.0.0.1", number), 1).close()
+        return True
+    except OSError:
+        return False
