@@ -77,6 +77,8 @@ static int fail_tls(struct dial *d, int error)
     d->state = DIAL_FAILED;
     if (error == -E_MEMORY)
         return error;
+    if (error == -E_RESET && d->plan->options->fast_open && d->connection->wire_in == 0)
+        return -E_CONNECT; /* we began before anybody had answered */
     complain_of_session(d, error);
     return error == -E_SERVER_CERTIFICATE ? error : -E_SERVER_TLS;
 }

@@ -398,6 +398,19 @@ def test_a_tunnel_goes_through_tls_and_its_end_is_told_from_a_cut(start, port, p
     server.stop()
 
 
+def test_fast_open_goes_with_tls(start, port, nginx_tls, pki, server_certificate):
+    there = nginx_tls.add(server_certificate, "keepalive_timeout 0;")
+    nginx_tls.start()
+    config = tls_site(port, [there, free_port()], pki)
+    config["upstreams"]["app"]["fast_open"] = True
+    proxy = start(config)
+    assert ask(port, 6) == [200] * 6
+    config["upstreams"]["app"]["servers"].pop(0)
+    proxy.reload(config)
+    assert ask(port) == [502] and proxy.access_records(7)[-1]["error"] == "connect"
+    assert "TLS with the server" not in proxy.stderr
+
+
 def test_idle_connections_end_with_close_notify(start, port, pki, server_certificate):
     server = TlsBackend(server_certificate)
     start(tls_site(port, server.port, pki, pool={"idle_time": "50ms"}))
