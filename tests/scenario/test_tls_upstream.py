@@ -366,17 +366,13 @@ def listens(number):
         return False
 
 
-UPGRADE = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="]
-SWITCHING = (b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-             b"Sec-WebSocket-Accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI=\r\n\r\n")
-
-
 @pytest.mark.parametrize("end", ["in order", "abrupt"])
 def test_a_tunnel_goes_through_tls_and_its_end_is_told_from_a_cut(start, port, pki, server_certificate, end):
+    """WebSocket, which says itself when it is over, has tests of its own."""
     server = TlsBackend(server_certificate)
 
     def answer(e):
-        e.send(SWITCHING + b"hello")
+        e.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhello")
         assert e.connection.read_some(5) == b"there"
         e.send(b"bye")
         if end == "in order":
@@ -384,9 +380,12 @@ def test_a_tunnel_goes_through_tls_and_its_end_is_told_from_a_cut(start, port, p
         e.connection.socket.shutdown(socket.SHUT_WR)
         e.connection.wait_closed()
     server.answer = answer
-    start(tls_site(port, server.port, pki))
+    config = tls_site(port, server.port, pki)
+    config["listeners"]["web"]["routes"] = [{"path": "/", "to": "app", "upgrade": ["echo"]}]
+    del config["listeners"]["web"]["to"]
+    start(config)
     with plain_client(port) as c:
-        c.send(get(fields=UPGRADE))
+        c.send(get(fields=["Connection: Upgrade", "Upgrade: echo"]))
         assert c.response_head().status == 101 and c.read_exactly(5) == b"hello"
         c.send(b"there")
         assert c.read_exactly(3) == b"bye"
