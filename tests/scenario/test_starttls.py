@@ -505,7 +505,7 @@ def test_a_proxy_header_comes_before_the_clear_text(start, port, certificate, pk
         with Lines(connect(port)) as c:
             c.say(header + BEGIN[protocol] + INNER[protocol])
             assert GO_AHEAD[protocol] not in c.rest()
-        proxy.wait_stderr(r"injecting commands: client 192\.0\.2\.7,")
+        proxy.wait_stderr(r"injecting commands: client 192\.0\.2\.7\b")
 
 
 def test_the_server_may_have_tls_of_its_own(start, port, certificate, pki, protocol):
