@@ -3,8 +3,8 @@
 #include <stdlib.h>
 
 enum {
-    TURN_BYTES = 512 * 1024, /* received of one connection; then others have their turn */
-    CONNECTING_MOST = 100,   /* links that wait for one connection: what servers usually allow */
+    TURN_BYTES = 512 * 1024,            /* received of one connection; then others have their turn */
+    CONNECTING_MOST = H2_STREAMS_USUAL, /* links that wait for one connection */
     PONG_SECONDS = 20,
 };
 
@@ -236,9 +236,24 @@ void h2_client_close_all(struct backend *b)
 
 /* ---- Life ---- */
 
+/* How many streams the server allows is known when its SETTINGS have come; until then it gets one. */
 bool h2_client_is_open(const struct h2_client *c)
 {
-    return c->h2 && !c->error && !c->leaving && h2_streams_free(c->h2) > 0;
+    return c->h2 && !c->error && !c->leaving && h2_streams_free(c->h2) > 0 &&
+           (h2_is_open(c->h2) || list_is_empty(&c->open));
+}
+
+bool h2_client_is_full(const struct h2_client *c)
+{
+    return c->h2 && h2_is_open(c->h2) && !h2_client_is_open(c);
+}
+
+/* Whether another link may join, to have a stream now or when the connection is ready. */
+static bool takes_more(const struct h2_client *c)
+{
+    if (c->h2 && h2_is_open(c->h2))
+        return h2_client_is_open(c);
+    return c->link_count < c->backend->h2_streams;
 }
 
 /* The first that waits for a stream here, or with the backend for one of any such connection. */
@@ -261,6 +276,21 @@ static void admit(struct h2_client *c)
         else
             leave(c); /* there was room: its ids are used up */
     }
+}
+
+/* Something came: there may be room for those who wait. Who finds none looks elsewhere. */
+static void look_after_waiting(struct h2_client *c)
+{
+    if (!c->settled && h2_is_open(c->h2)) {
+        uint32_t most = h2_streams_free(c->h2) + h2_stream_count(c->h2);
+
+        c->settled = true;
+        if (c->backend)
+            c->backend->h2_streams = most == 0 ? 1 : most < CONNECTING_MOST ? most : CONNECTING_MOST;
+    }
+    admit(c);
+    if (h2_client_is_full(c))
+        tell_all(&c->waiting, &c->waiting);
 }
 
 void h2_client_used(struct h2_client *c)
@@ -313,7 +343,7 @@ static void receive(struct h2_client *c)
     }
     if (c->more)
         loop_defer(c->loop, &c->work);
-    admit(c);
+    look_after_waiting(c);
 }
 
 /* What was said in this turn leaves; where that made room, more may be said. */
@@ -500,7 +530,7 @@ struct h2_client *h2_client_find(struct backend *b, const struct link_request *r
 
         if (request->fresh && c->dialed_ns < b->lost_ns)
             continue;
-        if (c->h2 ? !h2_client_is_open(c) : c->link_count >= CONNECTING_MOST)
+        if (!takes_more(c))
             continue;
         if (!c->h2 || !request->fragile || still_stands(c))
             return c;

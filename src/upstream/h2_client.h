@@ -2,9 +2,9 @@
  *
  *     h2_client_join() | h2_client_connect() --> waits --> stream open: head, content, end / the same --> link_release()
  *
- * A link waits until its connection stands and the server allows one more stream. Connections are listed with their
- * backend while they take links: also while they are being made, so that a burst of requests to a new server makes one
- * connection. When all are full another one is made, up to pool.h2_connections; beyond that links wait with the backend
+ * A link waits until its connection stands and the server allows one more stream (the first goes at once, others when
+ * SETTINGS have said how many may). Connections are listed with their backend while they take links: also while they are
+ * being made, so that a burst of requests to a new server makes no more connections than it needs. When all are full another one is made, up to pool.h2_connections; beyond that links wait with the backend
  * for the first stream that comes free, for as long as the exchange bears with it (timeouts.connect).
  *
  *     listed: connecting --> open <--> idle --idle_time--> GOAWAY, closed

@@ -31,6 +31,7 @@ struct h2_client {
     bool once;                 /* a preface: for no other link after it */
     bool is_h1;                /* ALPN says so; the first link takes the connection */
     bool leaving;
+    bool settled;              /* the server's SETTINGS have come, and were looked at */
     bool idle, pinged;         /* what the timer is set for */
     bool more;                 /* received only a part: others had to have their turn */
 };
@@ -49,8 +50,9 @@ struct h2_link {
 struct h2_client *h2_client_new(struct backend *b, const struct link_request *request, int *ret_error);
 /* One that takes a link now, or NULL. */
 struct h2_client *h2_client_find(struct backend *b, const struct link_request *request);
-/* It has at least one free stream. */
+/* It has a stream for one link more; it has none, which others may know of that wait for it. */
 bool h2_client_is_open(const struct h2_client *c);
+bool h2_client_is_full(const struct h2_client *c);
 /* It has a link from here on. */
 void h2_client_used(struct h2_client *c);
 /* A link is done with it. It may be gone afterwards. */

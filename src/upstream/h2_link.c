@@ -161,7 +161,7 @@ static int place(struct h2_link *k, const struct link_request *request)
     struct h2_client *c = request->preface.size ? NULL : h2_client_find(b, request);
     int error = 0;
 
-    if (c && c->h2) {
+    if (c && h2_client_is_open(c)) {
         k->link.reused = true;
         wait_for(k, c);
         return h2_link_open(k, c) == 0 ? 0 : -E_AGAIN;
@@ -216,7 +216,7 @@ static int stands(struct link **l)
         return c->error;
     if (c->is_h1)
         return turn_h1(l);
-    if (!c->leaving)
+    if (!c->leaving && !h2_client_is_full(c))
         return -E_AGAIN;
     return c->once ? -E_SERVER_REFUSED : place(k, &k->request);
 }

@@ -111,6 +111,7 @@ struct backend *group_backend(struct group *g, const struct address *address, ui
     s->identity = identity;
     list_init(&s->idle);
     timer_init(&s->idle_timer, close_oldest);
+    s->h2_streams = H2_STREAMS_USUAL;
     list_init(&s->h2_clients);
     list_init(&s->shared);
     list_init(&s->waiting);

@@ -15,6 +15,8 @@
 #include "base/slab.h"
 #include "net/net.h"
 
+enum { H2_STREAMS_USUAL = 100 }; /* what most servers allow on a connection */
+
 struct complaint;
 struct h1_client;
 struct tls_shelf;
@@ -34,6 +36,7 @@ struct backend {
     struct list h2_clients;      /* of struct h2_client: all of them, */
     struct list shared;          /* and those that more links may join */
     unsigned shared_count;
+    unsigned h2_streams;         /* that it allows on a connection, as far as is known; at most H2_STREAMS_USUAL */
     struct list waiting;         /* of struct h2_link: for a stream of any connection */
     struct deferred wake;        /* they look again */
     uint64_t lost_ns;            /* when a connection with HTTP/2 broke last */
