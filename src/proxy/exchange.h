@@ -7,6 +7,9 @@
  * The owner is the client's session; it calls exchange_begin with a parsed request, and exchange_run whenever its side may
  * have moved. When it is over, done() of the owner is called once, last; the exchange's memory is gone then.
  *
+ * A request may become a tunnel (tunnel.h): then both directions are content until each side's end. What its route changes
+ * on the way is in rewrite.h.
+ *
  * Retries: a request goes to another connection once if no byte of it was written, if the server says that it has not
  * begun with it (HTTP/2), or if it is idempotent and no byte of a response came; and if all of its content that was taken
  * from the client is still there (replay.h; none is kept for servers that speak HTTP/1).

@@ -321,6 +321,29 @@ def test_half_close_under_tls_keeps_the_other_half(stack, pki):
     c.close()
 
 
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_the_servers_end_under_tls_keeps_the_other_half(stack, pki, version):
+    ends = []
+
+    def answer(e):
+        e.body_read = True
+        e.send(switching() + b"last words")
+        e.connection.socket.shutdown(socket.SHUT_WR)
+        got = b""
+        while piece := e.connection.socket.recv(65536):
+            got += piece
+        ends.append(got)
+    stack.backend.answer = answer
+    with tls_client(stack.port, pki, least=version, most=version) as c:
+        assert c.request(asks()).status == 101
+        assert c.read_exactly(10) == b"last words"
+        assert c.socket.recv(100) == b"", "our close_notify"
+        c.send(bytes(range(256)) * 400)
+        c.half_close()
+        until(lambda: ends, "the server to see the end")
+    assert ends == [bytes(range(256)) * 400]
+
+
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory, certificate):
     backend, port = Backend(), free_port()
