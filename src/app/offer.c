@@ -32,9 +32,10 @@ static int send_sockets(int channel, const struct deployment *d, const struct li
                 if (r < 0)
                     return r;
             }
-            b.message.sockets[b.message.count++] = (struct channel_socket){
-                .address = a->wish.address, .thread = thread, .shared = a->count == 1 && set->threads > 1, .has_fd = with_fd
-            };
+            b.message.sockets[b.message.count++] = (struct channel_socket){ .address = a->wish.address,
+                                                                            .thread = thread,
+                                                                            .shared = a->count == 1 && set->threads > 1,
+                                                                            .has_fd = with_fd };
             if (with_fd)
                 b.fds[b.fd_count++] = a->fds[a->count == 1 ? 0 : thread];
         }

@@ -184,7 +184,7 @@ static void link_end(struct link *l)
     c->arena = NULL;
     c->trailers = NULL;
     connection_settle(connection);
-    if (c->private)
+    if (c->keeper)
         keep_private(c);
     else
         backend_keep(l->backend, c, c->keep.idle, c->keep.idle_time_ns);
@@ -270,7 +270,7 @@ void h1_client_close(struct h1_client *c)
 {
     if (!list_is_empty(&c->idle_link)) {
         list_remove(&c->idle_link);
-        if (c->private)
+        if (c->keeper)
             c->keeper->count--;
         else
             c->link.backend->idle_count--;
