@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 
-enum { ALIGNMENT = 16, CACHE_MOST = 64 };
+enum { ALIGNMENT = 16, CACHE_MOST = 512 };
 
 struct arena_block {
     struct arena_block *next;

@@ -130,6 +130,8 @@ int connection_receive(struct connection *c)
 
     if (n > 0)
         c->data_in += (uint64_t)n;
+    else if (c->in.data && buffer_used(&c->in) == 0)
+        buffer_drop(c->net->pool, &c->in);
     return n;
 }
 
@@ -169,6 +171,8 @@ int connection_flush(struct connection *c)
         if (buffer_used(&c->out))
             return -E_AGAIN;
     }
+    if (c->out.data)
+        buffer_drop(c->net->pool, &c->out); /* the next one in line writes into the same warm storage */
     if (c->finish_asked && !c->finished) {
         c->finished = true;
         (void)shutdown(c->watch.fd, SHUT_WR);

@@ -292,9 +292,9 @@ static int read_more(struct tls_connection *t)
     return n;
 }
 
-static int tls_receive(struct connection *c)
+static int receive_records(struct tls_connection *t)
 {
-    struct tls_connection *t = tls_of(c);
+    const struct connection *c = &t->base;
     int n;
 
     if (t->close_notify_seen)
@@ -320,6 +320,16 @@ static int tls_receive(struct connection *c)
             return n;
         n = advance(t);
     } while (n == -E_AGAIN && c->readable);
+    return n;
+}
+
+static int tls_receive(struct connection *c)
+{
+    struct tls_connection *t = tls_of(c);
+    int n = receive_records(t);
+
+    if (t->cipher.data && buffer_used(&t->cipher) == 0)
+        buffer_drop(c->net->pool, &t->cipher);
     return n;
 }
 

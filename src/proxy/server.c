@@ -10,7 +10,7 @@
 
 enum {
     ACCEPTS_A_TURN = 64,
-    EXCHANGES_KEPT = 256,
+    EXCHANGES_KEPT = 1024,
     PAUSE_MS = 100,        /* when descriptors are out */
     COMPLAIN_SECONDS = 10, /* between two lines that say so */
 };

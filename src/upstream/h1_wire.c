@@ -21,7 +21,11 @@ int h1_wire_look_head(struct h1_wire *w, bool is_request, const struct h1_limits
 void h1_wire_took_head(struct h1_wire *w, size_t head_bytes, const struct message *m, const struct h1_limits *limits,
                        struct message *trailers)
 {
-    buffer_consume(&w->connection->in, head_bytes);
+    struct connection *c = w->connection;
+
+    buffer_consume(&c->in, head_bytes);
+    if (buffer_used(&c->in) == 0)
+        buffer_drop(c->net->pool, &c->in); /* who waits for an answer holds nothing */
     w->scan = (struct h1_scan){ 0 };
     w->in_ended = false;
     h1_body_start(&w->in, m, limits, trailers);

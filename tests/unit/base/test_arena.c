@@ -108,7 +108,7 @@ static void parts_are_joined_or_refused(void **state)
 static void blocks_wait_in_the_cache(void **state)
 {
     struct arena_cache cache = { NULL, 0 };
-    struct arena a, many[100];
+    struct arena a, many[600];
     void *first;
 
     arena_init(&a, &cache, SIZE_MAX);
@@ -118,13 +118,13 @@ static void blocks_wait_in_the_cache(void **state)
     assert_ptr_equal(arena_alloc(&a, 8), first);
     assert_int_equal(cache.count, 0);
     arena_reset(&a);
-    for (size_t i = 0; i < 100; i++) {
+    for (size_t i = 0; i < 600; i++) {
         arena_init(&many[i], &cache, SIZE_MAX);
         assert_non_null(arena_alloc(&many[i], 8));
     }
-    for (size_t i = 0; i < 100; i++)
+    for (size_t i = 0; i < 600; i++)
         arena_reset(&many[i]);
-    assert_int_equal(cache.count, 64); /* the rest went back */
+    assert_int_equal(cache.count, 512); /* the rest went back */
     arena_cache_free(&cache);
     assert_int_equal(cache.count, 0);
 }

@@ -146,8 +146,8 @@ static void a_bad_one_is_refused_even_where_it_is_optional(void **state)
         const struct papers *papers;
         const char *alert, *reason;
     } cases[] = {
-        { &stranger, "unknown_ca", "unable to get local issuer certificate (depth 0, /CN=mallory)" },
-        { &expired, "certificate_expired", "certificate has expired (depth 0, /CN=bob)" },
+        { &stranger, "unknown_ca", "unable to get local issuer certificate (depth 0, /CN=mallory, issued by /CN=Other CA)" },
+        { &expired, "certificate_expired", "certificate has expired (depth 0, /CN=bob, valid until " },
         { &other_root, "unknown_ca", "(depth 0, /CN=Other CA)" },
     };
 
@@ -159,7 +159,8 @@ static void a_bad_one_is_refused_even_where_it_is_optional(void **state)
                 struct tls_failure f = refused(server, client);
 
                 assert_string_equal(alert_name(f.alert), cases[i].alert);
-                assert_non_null(strstr(f.reason, cases[i].reason));
+                if (!strstr(f.reason, cases[i].reason))
+                    fail_msg("\"%s\" lacks \"%s\"", f.reason, cases[i].reason);
                 SSL_CTX_free(client);
                 tls_context_unref(server);
             }
