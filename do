@@ -15,7 +15,7 @@ test_packages="libcmocka-dev clang libclang-rt-dev llvm python3 python3-pytest p
     openssl ca-certificates curl gnutls-bin nginx haproxy wrk nghttp2-client nghttp2-server python3-h2 python3-hpack python3-websockets chromium nodejs strace procps
     libnginx-mod-stream systemd iproute2 util-linux"
 test_packages="$test_packages redis-server redis-tools postgresql postgresql-client mosquitto mosquitto-clients" # behind TCP mode
-test_packages="$test_packages postfix dovecot-imapd dovecot-pop3d" # behind STARTTLS
+test_packages="$test_packages postfix dovecot-imapd dovecot-pop3d swaks libnet-ssleay-perl" # behind STARTTLS
 command -v npm >/dev/null || test_packages="$test_packages npm" # other builds of nodejs bring it along
 lint_packages="clang-format clang-tidy cppcheck gcovr shellcheck"
 bench_packages="python3 openssl nginx haproxy h2o hitch stunnel4 nghttp2-client util-linux"

@@ -215,6 +215,17 @@ def test_curl_sends_a_letter(mail, pki, user, tmp_path):
     until(lambda: f"to=<{user}@a.test>" in mail.postfix.log, "the delivery")
 
 
+def test_swaks_sends_a_letter(mail, pki, user):
+    done = subprocess.run(["swaks", "--server", "127.0.0.1", "--port", str(mail.ports["smtp"]), "--tls", "--tls-verify",
+                           "--tls-ca-path", pki.ca_file, "--tls-sni", "a.test", "--helo", "b.test", "--from", "x@b.test",
+                           "--to", f"{user}@a.test", "--body", "STARTTLS"],
+                          capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=LONG, check=False)
+    assert done.returncode == 0 and "~> QUIT" in done.stdout, done.stdout + done.stderr
+    assert "<-  250-STARTTLS" in done.stdout or "<-  250 STARTTLS" in done.stdout
+    assert not re.search(r"^<~.*STARTTLS", done.stdout, re.MULTILINE)
+    until(lambda: f"to=<{user}@a.test>" in mail.postfix.log, "the delivery")
+
+
 def test_postfix_delivers_through_it(mail, certificate, pki, user):
     """Another mail server as the client, which insists on TLS."""
     sender = Postfix(certificate)

@@ -460,6 +460,12 @@ def test_the_greeting_has_the_name_that_was_given(start, port, certificate):
         assert c.ask(b"HELO x\r\n") == b"250 mx.example.org\r\n"
 
 
+def test_a_certificate_for_many_names_greets_with_the_machines(start, port, pki):
+    start(mail(port, 9, pki.leaf("*.wild.test"), "pop3"))
+    with Lines(connect(port)) as c:
+        assert c.line() in (b"+OK %s ready\r\n" % socket.gethostname().encode(), b"+OK localhost ready\r\n")
+
+
 def test_a_stop_sends_clients_in_clear_text_away(start, port, certificate, protocol):
     proxy = start(mail(port, 9, certificate, protocol))
     with clear(port, protocol) as c:
