@@ -21,22 +21,30 @@ static uint64_t in_units(uint64_t ns, uint64_t unit_ns)
     return ns / unit_ns + (ns % unit_ns != 0);
 }
 
-int socket_tune(int fd, const struct socket_options *o)
+/* fresh: what is off is so already. */
+static int tune(int fd, const struct socket_options *o, bool fresh)
 {
     int failed = set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 
-    failed |= set(fd, SOL_SOCKET, SO_KEEPALIVE, o->keep_alive_ns != 0);
+    if (o->keep_alive_ns || !fresh)
+        failed |= set(fd, SOL_SOCKET, SO_KEEPALIVE, o->keep_alive_ns != 0);
     if (o->keep_alive_ns) {
         failed |= set(fd, IPPROTO_TCP, TCP_KEEPIDLE, in_units(o->keep_alive_ns, NS_PER_S));
         failed |= set(fd, IPPROTO_TCP, TCP_KEEPINTVL, in_units(o->keep_alive_interval_ns, NS_PER_S));
         failed |= set(fd, IPPROTO_TCP, TCP_KEEPCNT, o->keep_alive_probes);
     }
-    failed |= set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, in_units(o->user_timeout_ns, NS_PER_MS));
+    if (o->user_timeout_ns || !fresh)
+        failed |= set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, in_units(o->user_timeout_ns, NS_PER_MS));
     if (o->send_buffer_bytes)
         failed |= set(fd, SOL_SOCKET, SO_SNDBUF, o->send_buffer_bytes);
     if (o->receive_buffer_bytes)
         failed |= set(fd, SOL_SOCKET, SO_RCVBUF, o->receive_buffer_bytes);
     return failed ? -E_SYSTEM : 0;
+}
+
+int socket_tune(int fd, const struct socket_options *o)
+{
+    return tune(fd, o, false);
 }
 
 int socket_accept(int listener, struct address *ret_peer)
@@ -68,7 +76,7 @@ int socket_connect(const struct address *to, const struct socket_options *o, boo
     if (fd < 0)
         return errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM ? -E_LIMIT : -E_SYSTEM;
     if (to->any.sa_family != AF_UNIX) {
-        (void)!socket_tune(fd, o); /* without them it is slower to notice an end, but a connection */
+        (void)!tune(fd, o, true); /* without them it is slower to notice an end, but a connection */
         if (fast_open)
             (void)set(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1);
     }

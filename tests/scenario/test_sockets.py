@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -19,10 +20,12 @@ from support.backend import Backend
 from support.client import Client, connect, context, get, plain_client, tls_client
 from support.descriptors import option
 from support.ports import free_port
+from support.raw import RawServer
 from support.unlade import ROOT, Unlade, command, environment, site
 from support.waiting import LONG, until
 
 TCP, SOL = socket.IPPROTO_TCP, socket.SOL_SOCKET
+SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 
 @pytest.fixture
@@ -175,6 +178,36 @@ def test_unix_sockets_on_both_sides_of_every_protocol(start, folder, pki, certif
         backend.stop()
     proxy.stop()
     assert name == "@" or not os.path.exists(path)
+
+
+def test_http2_over_a_unix_socket(start, folder, backend, pki, certificate):
+    path = os.path.join(folder, "in.sock")
+    start(unix_site(path, backend.port, certificate))
+    done = subprocess.run(["curl", "-sS", "--http2", "--unix-socket", path, "--cacert", pki.ca_file, "-o", "/dev/null", "-w", "%{http_version} %{http_code}",
+                           "https://a.test/"], capture_output=True, text=True, timeout=LONG, check=False)
+    assert done.stdout == "2 200", done.stderr
+
+
+@pytest.mark.parametrize("protocol, greeting, begin", [
+    ("smtp", b"220 ", b"STARTTLS\r\n"), ("imap", b"* OK ", b"a STARTTLS\r\n"), ("pop3", b"+OK ", b"STLS\r\n"), ("postgres", b"", SSL_REQUEST)])
+def test_protocols_that_begin_in_clear_over_unix_sockets(start, folder, pki, certificate, protocol, greeting, begin):
+    path, server_path = os.path.join(folder, "in.sock"), os.path.join(folder, "server.sock")
+    seen = []
+    first = {"smtp": b"220 backend\r\n", "imap": b"* OK backend\r\n", "pop3": b"+OK backend\r\n", "postgres": b""}[protocol]
+
+    def serve(c):
+        c.sendall(first)
+        seen.append(c.recv(100))
+    with RawServer(serve, path=server_path):
+        os.chmod(server_path, 0o777)
+        start(unix_site(path, f"unix:{server_path}", certificate, listener={"protocol": protocol}))
+        sock = unix_connect(path)
+        assert not greeting or sock.recv(200).startswith(greeting)
+        sock.sendall(begin)
+        assert sock.recv(200)
+        with context(pki).wrap_socket(sock, server_hostname="a.test") as tls:
+            tls.sendall(struct.pack("!ii", 20, 196608) + b"user\0alice\0\0" if protocol == "postgres" else b"NOOP\r\n")
+            until(lambda: seen, "the server to be spoken to")
 
 
 def test_tls_to_a_server_on_a_unix_socket(start, folder, port, pki, certificate):
