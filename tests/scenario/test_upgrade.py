@@ -9,10 +9,11 @@ import threading
 
 import pytest
 
+from support import processes
 from support.backend import Backend, response
 from support.client import HelloClient, context, get, plain_client, tls_client
 from support.ports import free_port
-from support.unlade import Unlade, site
+from support.unlade import Unlade, release_binary, site
 from support.waiting import LONG, SHORT, until
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -488,3 +489,40 @@ def test_many_tunnels_that_end_in_every_way(stack, pki):
     stack.backend.reset_script()
     with tls_client(stack.port, pki) as c:
         assert c.request(get()).body == b"ok"
+
+
+@pytest.mark.memory
+@pytest.mark.parametrize("secure_", [True, False], ids=["tls", "plain"])
+def test_tunnels_cost_little_memory_stalled_and_idle(start, port, backend, certificate, secure_):
+    """Without sanitizers, which keep freed memory. One tunnel that is stalled both ways; then many in which nothing moves."""
+    proxy = start(site(port, backend.port, certificate if secure_ else None, log={"access": "off"}), program=release_binary())
+    (worker,) = proxy.workers()
+    go = threading.Event()
+    servers = []
+
+    def answer(e):
+        e.body_read = True
+        e.send(switching())
+        servers.append(e.connection)
+        go.wait(2 * LONG)
+    backend.answer = answer
+
+    def client():
+        c = tls_client(port, name=None) if secure_ else plain_client(port)
+        assert c.request(asks()).status == 101
+        return c
+    clients = [client()]
+    before = processes.resident_bytes(worker)
+    until(lambda: servers, "the server's end")
+    assert pour(clients[0].socket, 64 << 20) < 64 << 20
+    assert pour(servers[0].socket, 64 << 20) < 64 << 20
+    assert processes.resident_bytes(worker) - before < 1 << 20
+
+    clients += [client() for _ in range(100)]
+    before = processes.resident_bytes(worker)
+    clients += [client() for _ in range(200)]
+    each = (processes.resident_bytes(worker) - before) / 200
+    assert each < 48 * 1024, f"{each / 1024:.1f} KB for each idle tunnel"
+    go.set()
+    for c in clients:
+        c.close()
