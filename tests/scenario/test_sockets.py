@@ -393,6 +393,15 @@ def test_systemd_starts_it_at_the_first_connection(tmp_path, port, backend, pki,
         proxy.stop()
 
 
+def test_the_units_of_the_package_are_valid(tmp_path):
+    for name in ("unlade.service", "unlade.socket"):
+        with open(os.path.join(ROOT, "packaging", name), encoding="ascii") as f:
+            (tmp_path / name).write_text(f.read().replace("@BINDIR@", "/usr/bin").replace("/usr/bin/unlade", "/usr/bin/true"))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", tmp_path / "unlade.socket", tmp_path / "unlade.service"],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "unlade" not in done.stderr, done.stderr
+
+
 # ---- TCP Fast Open ----
 
 FAST_OPEN = """
