@@ -6,11 +6,11 @@
 
 #include "base/check.h"
 
-enum { ALIGNMENT = 16, CACHE_MOST = 512 };
+enum { ALIGNMENT = 16, CACHE_MOST = 512, CACHE_SMALL_MOST = 2048 };
 
 struct arena_block {
     struct arena_block *next;
-    size_t size; /* the header included; ARENA_BLOCK for those that may be cached */
+    size_t size; /* the header included; ARENA_BLOCK or ARENA_SMALL for those that may be cached */
 };
 
 enum { HEADER = (sizeof(struct arena_block) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT };
@@ -20,14 +20,24 @@ void arena_init(struct arena *a, struct arena_cache *cache, size_t limit)
     *a = (struct arena){ .limit = limit, .cache = cache };
 }
 
+/* Where blocks of that size wait; NULL for sizes that are made to measure. */
+static struct arena_block **shelf_of(struct arena *a, size_t size, unsigned **ret_count)
+{
+    if (!a->cache || (size != ARENA_BLOCK && size != ARENA_SMALL))
+        return NULL;
+    *ret_count = size == ARENA_BLOCK ? &a->cache->count : &a->cache->small_count;
+    return size == ARENA_BLOCK ? &a->cache->blocks : &a->cache->small;
+}
+
 static struct arena_block *block_get(struct arena *a, size_t size)
 {
-    struct arena_block *block;
+    unsigned *count;
+    struct arena_block **shelf = shelf_of(a, size, &count), *block;
 
-    if (size == ARENA_BLOCK && a->cache && a->cache->blocks) {
-        block = a->cache->blocks;
-        a->cache->blocks = block->next;
-        a->cache->count--;
+    if (shelf && *shelf) {
+        block = *shelf;
+        *shelf = block->next;
+        (*count)--;
         return block;
     }
     block = malloc(size);
@@ -38,10 +48,13 @@ static struct arena_block *block_get(struct arena *a, size_t size)
 
 static void block_put(struct arena *a, struct arena_block *block)
 {
-    if (block->size == ARENA_BLOCK && a->cache && a->cache->count < CACHE_MOST) {
-        block->next = a->cache->blocks;
-        a->cache->blocks = block;
-        a->cache->count++;
+    unsigned *count, most = block->size == ARENA_BLOCK ? CACHE_MOST : CACHE_SMALL_MOST;
+    struct arena_block **shelf = shelf_of(a, block->size, &count);
+
+    if (shelf && *count < most) {
+        block->next = *shelf;
+        *shelf = block;
+        (*count)++;
     } else {
         free(block);
     }
@@ -51,8 +64,9 @@ static void block_put(struct arena *a, struct arena_block *block)
  * for a single large allocation. */
 static void *alloc_from_new_block(struct arena *a, size_t size)
 {
-    bool large = size > (ARENA_BLOCK - HEADER) / 4;
-    struct arena_block *block = block_get(a, large ? HEADER + size : ARENA_BLOCK);
+    size_t ordinary = a->is_small ? ARENA_SMALL : ARENA_BLOCK;
+    bool large = size > (ordinary - HEADER) / 4;
+    struct arena_block *block = block_get(a, large ? HEADER + size : ordinary);
     uint8_t *data;
 
     if (!block)
@@ -173,12 +187,18 @@ void arena_reset(struct arena *a)
     a->used = 0;
 }
 
+static void free_all(struct arena_block *block)
+{
+    while (block) {
+        struct arena_block *next = block->next;
+        free(block);
+        block = next;
+    }
+}
+
 void arena_cache_free(struct arena_cache *cache)
 {
-    while (cache->blocks) {
-        struct arena_block *block = cache->blocks;
-        cache->blocks = block->next;
-        free(block);
-    }
-    cache->count = 0;
+    free_all(cache->blocks);
+    free_all(cache->small);
+    *cache = (struct arena_cache){ 0 };
 }

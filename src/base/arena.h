@@ -6,18 +6,22 @@
 #define BASE_ARENA_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/bytes.h"
 
-enum { ARENA_BLOCK = 8192 }; /* bytes of an ordinary block, its header included */
+enum {                /* bytes of an ordinary block, its header included */
+    ARENA_BLOCK = 8192,
+    ARENA_SMALL = 1024, /* where many arenas wait at once */
+};
 
 struct arena_block;
 
 /* Ordinary blocks that wait for their next arena; one cache per thread, so that a request allocates nothing. */
 struct arena_cache {
-    struct arena_block *blocks;
-    unsigned count;
+    struct arena_block *blocks, *small;
+    unsigned count, small_count;
 };
 
 struct arena {
@@ -25,6 +29,7 @@ struct arena {
     uint8_t *at, *end;          /* what is free in the newest */
     size_t used, limit;         /* bytes handed out, and how many may be */
     struct arena_cache *cache;  /* NULL: blocks come from malloc and go to free */
+    bool is_small;              /* of blocks of ARENA_SMALL: set it before the first allocation */
 };
 
 /* limit: bytes that may be allocated in all; SIZE_MAX for no limit. Allocates nothing yet. */

@@ -15,7 +15,7 @@ struct shelf {
 };
 
 struct buffer_pool {
-    struct shelf small, large;
+    struct shelf tiny, small, large;
     size_t keep_bytes, lent_bytes;
 };
 
@@ -41,6 +41,7 @@ void buffer_pool_free(struct buffer_pool *pool)
 {
     if (!pool)
         return;
+    shelf_clear(&pool->tiny);
     shelf_clear(&pool->small);
     shelf_clear(&pool->large);
     free(pool);
@@ -53,8 +54,8 @@ size_t buffer_pool_lent(const struct buffer_pool *pool)
 
 static struct shelf *shelf_of(struct buffer_pool *pool, uint32_t size)
 {
-    CHECK(size == BUFFER_SMALL || size == BUFFER_LARGE);
-    return size == BUFFER_SMALL ? &pool->small : &pool->large;
+    CHECK(size == BUFFER_TINY || size == BUFFER_SMALL || size == BUFFER_LARGE);
+    return size == BUFFER_TINY ? &pool->tiny : size == BUFFER_SMALL ? &pool->small : &pool->large;
 }
 
 static uint8_t *borrow(struct buffer_pool *pool, uint32_t size)
@@ -165,12 +166,17 @@ int buffer_append(struct buffer_pool *pool, struct buffer *b, struct bytes conte
 
 void buffer_settle(struct buffer_pool *pool, struct buffer *b)
 {
+    uint32_t fits;
+
     if (!b->data)
         return;
+    fits = b->end - b->start <= BUFFER_TINY    ? BUFFER_TINY
+           : b->end - b->start <= BUFFER_SMALL ? BUFFER_SMALL
+                                               : BUFFER_LARGE;
     if (b->start == b->end)
         buffer_drop(pool, b);
-    else if (b->size == BUFFER_LARGE && b->end - b->start <= BUFFER_SMALL)
-        (void)!move_to(pool, b, BUFFER_SMALL); /* without memory it just stays where it is */
+    else if (fits < b->size)
+        (void)!move_to(pool, b, fits); /* without memory it just stays where it is */
 }
 
 void buffer_drop(struct buffer_pool *pool, struct buffer *b)

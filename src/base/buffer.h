@@ -4,7 +4,7 @@
  *      |  consumed      |  content        |  room           |          0 <= start <= end <= size
  *
  * A connection owns its buffers but not their storage: a buffer without content has none (data == NULL, size == 0).
- * Storage comes from the thread's pool in two sizes, last in first out, so that many connections in turn use the same
+ * Storage comes from the thread's pool in three sizes, last in first out, so that many connections in turn use the same
  * warm memory. An idle connection therefore holds nothing, and a stalled one at most BUFFER_LARGE per buffer.
  * A content of a few bytes that has to wait is moved to small storage by buffer_settle. */
 #ifndef BASE_BUFFER_H
@@ -16,6 +16,7 @@
 #include "base/error.h"
 
 enum {
+    BUFFER_TINY = 512,                      /* bytes: what came behind a head to a stream that is held up */
     BUFFER_SMALL = 4096,                    /* bytes: what waits for the rest of a head, or of a record */
     BUFFER_LARGE = 4 * (16384 + 256) + 512, /* bytes: four full TLS records with their overhead, and a head */
 };
@@ -63,7 +64,7 @@ void buffer_cut(struct buffer *b, size_t offset, size_t n);
 /* Appends all of it, or nothing: -E_LIMIT when there is no room for it (after buffer_reserve), -E_MEMORY. */
 int buffer_append(struct buffer_pool *pool, struct buffer *b, struct bytes content) MUST_USE;
 /* To be called when a connection has nothing more to do for now: gives back the storage of an empty buffer, and moves
- * a short content to small storage. */
+ * a short content to the smallest storage that holds it. */
 void buffer_settle(struct buffer_pool *pool, struct buffer *b);
 /* Throws the content away and gives the storage back. */
 void buffer_drop(struct buffer_pool *pool, struct buffer *b);

@@ -129,6 +129,8 @@ int h2_stream_open(struct h2 *h, struct h2_stream *s) MUST_USE;
 /* How many more h2_stream_open() would take now; 0 after GOAWAY. */
 uint32_t h2_streams_free(const struct h2 *h);
 
+/* What a stream's `stream` has; set by h2_stream_init(). */
+extern const struct stream_ops h2_stream_ops;
 void h2_stream_init(struct h2_stream *s, struct arena *arena, void (*on_event)(struct h2_stream *s));
 /* Its user is done with it: resets it with that code unless both directions have ended; its memory is the user's again.
  * Where only the peer's direction is open and ours has ended well, NO_ERROR is the code to give (RFC 9113 8.1).

@@ -19,7 +19,10 @@
 
 enum pseudo { METHOD = 1, SCHEME = 2, AUTHORITY = 4, PATH = 8, PROTOCOL = 16, STATUS = 32 };
 
-enum { BOMB_FIELDS = 8 }; /* beyond what a head may have: so many cost a point */
+enum {
+    PROXY_FIELDS = 8, /* room for what is added */
+    BOMB_FIELDS = 8,  /* beyond what a head may have: so many cost a point */
+};
 
 #define LENGTH_MOST ((uint64_t)INT64_MAX)
 
@@ -38,10 +41,27 @@ void h2_fields_start(struct h2 *h, struct h2_stream *s, bool trailers)
             *head = (struct h2_head){ 0 };
         p->m = head ? &head->m : NULL;
     }
-    if (p->m)
-        message_init(p->m, s->arena);
-    else
+    if (!p->m) {
         p->error = -E_MEMORY;
+        return;
+    }
+    message_init(p->m, s->arena);
+    p->m->fields = (struct fields){ h->scratch, 0, H2_SCRATCH };
+}
+
+/* Out of the scratch, with room for what a proxy adds. */
+static int keep_fields(struct h2 *h, struct message *m)
+{
+    uint32_t room = m->fields.count + PROXY_FIELDS;
+    struct field *at;
+
+    if (m->fields.at != h->scratch)
+        return 0;
+    at = arena_alloc(m->arena, room * sizeof *at);
+    if (at && m->fields.count)
+        memcpy(at, m->fields.at, m->fields.count * sizeof *at);
+    m->fields = (struct fields){ at, at ? m->fields.count : 0, at ? room : 0 };
+    return at ? 0 : -E_MEMORY;
 }
 
 static void fault(struct h2_parse *p, int error)
@@ -381,6 +401,8 @@ void h2_fields_end(struct h2 *h, bool end)
     if (!s)
         return;
     error = p->m ? settle(h, p, end) : p->error;
+    if (p->m && keep_fields(h, p->m) && !error)
+        error = -E_MEMORY;
     if (error && (p->trailers || !p->m || !is_answerable(h, error))) {
         bool ours = error == -E_MEMORY || error == -E_HEAD_TOO_LARGE;
         h2_stream_fail(s, ours ? H2_INTERNAL_ERROR : H2_PROTOCOL_ERROR, error);

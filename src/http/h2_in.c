@@ -116,7 +116,8 @@ void h2_in_store_chunk(struct h2_stream *s)
         size_t n;
 
         if (!last || last->end == last->size) {
-            size_t size = s->chunk.size <= PIECE_SMALL - sizeof *last ? PIECE_SMALL : PIECE_LARGE;
+            bool small = s->chunk.size <= PIECE_SMALL - sizeof *last || s->stored_bytes < 2 * PIECE_SMALL;
+            size_t size = small ? PIECE_SMALL : PIECE_LARGE;
             last = malloc(size);
             if (!last) {
                 s->chunk = BYTES_NONE;

@@ -96,7 +96,7 @@ size_t h2_out_room(struct stream *st)
     size_t most;
     int32_t window;
 
-    if (!s->h2 || !s->live || s->error || !s->head_sent)
+    if (!s->h2 || !s->live || s->error)
         return 0;
     window = nghttp2_session_get_stream_remote_window_size(s->h2->session, s->id);
     s->blocked_by_peer = window <= 0;

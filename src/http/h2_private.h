@@ -27,6 +27,7 @@ enum {
     H2_CONNECTION_WINDOW = 1 << 20, /* given back at once: it only has to be out of the way */
     H2_QUANTUM = 16384,        /* bytes that an incremental stream sends before the next one does */
     H2_URGENCIES = 8,
+    H2_SCRATCH = 32,           /* fields */
     H2_EARLY_PRIORITIES = 16,  /* PRIORITY_UPDATEs for streams that are not there yet */
     H2_WATCHED = 512,          /* streams whose ends are remembered */
 };
@@ -94,6 +95,7 @@ struct h2 {
     struct h2_parse parse;
     bool settled;              /* the peer knows our SETTINGS: before, its streams have RFC 9113's windows, not ours */
     uint32_t unsettled_bytes;  /* of the connection's window, to be given back then */
+    struct field scratch[H2_SCRATCH]; /* of the head that is being received: it takes no more than it needs in the end */
     bool in_head, in_first_settings, open, serve_due, pumping, draining, final, dead;
     int error;
     int64_t goaway_code;
@@ -123,7 +125,6 @@ extern char h2_detached; /* what nghttp2 has instead of a stream whose user is g
 
 /* h2.c */
 void h2_attach(struct h2 *h, struct h2_stream *s);
-extern const struct stream_ops h2_stream_ops;
 /* Everything that nghttp2 has to say, as far as there is room. Returns 0 or h->error. */
 int h2_pump(struct h2 *h) MUST_USE;
 void h2_mark_ready(struct h2_stream *s);

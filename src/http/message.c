@@ -4,7 +4,10 @@
 #include "http/h1_private.h"
 #include "http/names.h"
 
-enum { FIELDS_FIRST_ROOM = 32 }; /* what browsers send, and what a proxy adds, without growing */
+enum {
+    FIELDS_FIRST_ROOM = 32, /* what browsers send, and what a proxy adds, without growing */
+    FIELDS_FIRST_ROOM_SMALL = 12,
+};
 
 void message_init(struct message *m, struct arena *arena)
 {
@@ -13,7 +16,8 @@ void message_init(struct message *m, struct arena *arena)
 
 int message_grow(struct message *m)
 {
-    uint32_t room = m->fields.room ? m->fields.room * 2 : FIELDS_FIRST_ROOM;
+    uint32_t first = m->arena->is_small ? FIELDS_FIRST_ROOM_SMALL : FIELDS_FIRST_ROOM;
+    uint32_t room = m->fields.room ? m->fields.room * 2 : first;
     struct field *at;
 
     CHECK(room > m->fields.room);

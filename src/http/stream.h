@@ -42,6 +42,10 @@ struct stream_ops {
     /* A client's stream. NULL: it has its connection to itself. */
     void (*progress)(const struct stream *s, struct stream_progress *ret);
 
+    /* A server's stream: it receives no more than so many bytes at once. 0: nobody looks for now, and what it holds moves to
+     * small storage. NULL: it is bounded by itself. */
+    void (*pace)(struct stream *s, size_t most);
+
     /* Each takes all (0) or nothing (-E_AGAIN: wait for the stream to become writable), or fails. A head with body
      * BODY_NONE is a whole message but for a request's or response's end(). */
     int (*send_head)(struct stream *s, const struct message *m);

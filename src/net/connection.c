@@ -62,6 +62,9 @@ int connection_read_socket(struct connection *c, struct buffer *into)
     size_t room = buffer_room(into);
     ssize_t n;
 
+    if (c->receive_most && into == &c->in && room > c->receive_most)
+        room = c->receive_most;
+
     if (!c->readable || room == 0)
         return -E_AGAIN;
     do

@@ -42,6 +42,7 @@ struct connection {
     struct buffer in;   /* plaintext that was received and not consumed */
     struct buffer out;  /* bytes for the socket */
     uint64_t wire_in, wire_out; /* bytes of the socket so far */
+    size_t receive_most; /* the owner's: plain, so many bytes at most are received in one call; 0: what there is room for */
     uint64_t data_in;   /* bytes that connection_receive() has given: what is TLS's own (tickets, alerts) is not among them */
     bool readable;      /* the socket may have more */
     bool writable;      /* the socket may take more */

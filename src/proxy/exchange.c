@@ -44,6 +44,7 @@ struct exchange *exchange_new(struct session *s, struct stream *client, const st
     x->owner_context = context;
     x->server_number = -1;
     arena_init(&x->arena, &s->home->net->arenas, ARENA_MOST);
+    x->arena.is_small = client->ops->room != NULL; /* one of many */
     message_init(&x->request, &x->arena);
     timer_init(&x->server_timer, exchange_on_server_timer);
     timer_init(&x->client_timer, exchange_on_client_timer);

@@ -123,6 +123,19 @@ static int pass_request(struct exchange *x)
     return 0;
 }
 
+/* No more is read of the server than the client's stream takes, where many of those share a connection's memory: but a
+ * little, that heads and ends are seen. */
+static void pace_server(struct exchange *x)
+{
+    const struct stream_ops *client = x->client->ops, *server = x->server->stream.ops;
+    size_t room;
+
+    if (!client->room || !server->pace)
+        return;
+    room = client->room(x->client);
+    server->pace(&x->server->stream, room > BUFFER_TINY ? room : BUFFER_TINY);
+}
+
 /* The response's head, interim ones passed on. Returns 0 when the final one is there, -E_AGAIN, or a dealt-with error. */
 static int take_response_head(struct exchange *x)
 {
@@ -236,6 +249,7 @@ static int pass_response(struct exchange *x)
 
     if (x->response_ended) /* of a tunnel whose other half goes on */
         return 0;
+    pace_server(x);
     error = x->response_seen ? 0 : take_response_head(x);
     if (!error && !x->response_head_sent)
         error = pass_response_head(x);

@@ -101,6 +101,8 @@ void exchange_on_server_timer(struct timer *t)
 
 void exchange_arm_timers(struct exchange *x)
 {
+    if (x->server && x->client->ops->room && x->server->stream.ops->pace && x->server->connected)
+        x->server->stream.ops->pace(&x->server->stream, 0);
     if (x->server)
         arm_server_timer(x);
     arm_client_timer(x);

@@ -147,6 +147,7 @@ static struct h2_stream *accept_request(void *user)
 
     if (!r)
         return NULL;
+    r->stream.stream.ops = &h2_stream_ops;
     r->exchange = exchange_new(h->session, &r->stream.stream, &exchange_owner, r);
     if (!r->exchange) {
         slab_put(&h->requests, r);

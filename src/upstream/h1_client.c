@@ -64,6 +64,16 @@ static const struct fields *trailers(struct stream *s)
     return c->trailers ? &c->trailers->fields : NULL;
 }
 
+static void pace(struct stream *s, size_t most)
+{
+    struct connection *c = client_of(s)->wire.connection;
+
+    if (most)
+        c->receive_most = most;
+    else
+        connection_settle(c);
+}
+
 static int send_head(struct stream *s, const struct message *m)
 {
     struct h1_client *c = client_of(s);
@@ -91,6 +101,7 @@ static const struct stream_ops ops = { .look_head = look_head,
                                        .look = look,
                                        .took = took,
                                        .trailers = trailers,
+                                       .pace = pace,
                                        .send_head = send_head,
                                        .send = send_content,
                                        .end = end,
@@ -207,6 +218,7 @@ static void begin(struct h1_client *c, const struct link_request *request)
     c->keep = request->plan->options->pool;
     c->trailers = NULL;
     c->head_seen = c->persistent = c->upgrade_asked = false;
+    c->wire.connection->receive_most = 0;
     c->wire.scan = (struct h1_scan){ 0 };
     c->wire.in_ended = c->wire.out_ended = false;
     c->wire_out_before = c->wire.connection->wire_out;

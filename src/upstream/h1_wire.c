@@ -146,6 +146,8 @@ ssize_t h1_wire_send(struct h1_wire *w, struct bytes data)
 
     if (data.size > w->out_left)
         return -E_INTERNAL; /* the other side's codec lets through no more than was announced */
+    if (!w->connection->writable && !connection_is_flushed(w->connection))
+        return 0; /* what the socket does not take stays with its sender: one storage is enough */
     sent = send_some(w, data);
     if (sent == 0 && data.size) { /* as in send_whole: who waits must be certain of an event */
         int error = connection_flush(w->connection);

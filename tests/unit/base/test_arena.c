@@ -43,7 +43,7 @@ static void large_allocations_leave_the_block_in_use(void **state)
 static void zeroed_memory_is_zero(void **state)
 {
     static const uint8_t zeros[500];
-    struct arena_cache cache = { NULL, 0 };
+    struct arena_cache cache = { 0 };
     struct arena a;
 
     arena_init(&a, &cache, SIZE_MAX);
@@ -107,7 +107,7 @@ static void parts_are_joined_or_refused(void **state)
 
 static void blocks_wait_in_the_cache(void **state)
 {
-    struct arena_cache cache = { NULL, 0 };
+    struct arena_cache cache = { 0 };
     struct arena a, many[600];
     void *first;
 
