@@ -5,7 +5,7 @@
 enum {
     TURN_BYTES = 512 * 1024,            /* received of one connection; then others have their turn */
     CONNECTING_MOST = H2_STREAMS_USUAL, /* links that wait for one connection */
-    PONG_SECONDS = 20,
+    PONG_SECONDS = 20,                  /* at most; not longer than it was silent before */
 };
 
 static struct loop *loop_of(const struct backend *b)
@@ -458,7 +458,8 @@ static void ask(struct h2_client *c)
         break_off(c, -E_MEMORY);
     } else {
         c->pinged = true;
-        loop_timer_set(c->loop, &c->timer, now + PONG_SECONDS * NS_PER_S);
+        loop_timer_set(c->loop, &c->timer,
+                       now + (c->ping_ns < PONG_SECONDS * NS_PER_S ? c->ping_ns : PONG_SECONDS * NS_PER_S));
     }
 }
 

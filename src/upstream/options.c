@@ -19,10 +19,10 @@ static const struct option timeouts_rows[] = {
       .doc = "Between two pieces of a response while the client is ready to take more. Not for "
              "gRPC over HTTP/2, whose streams may be silent." },
     { "ping", OPTION_DURATION, OPTION_AT(struct upstream_timeouts, ping_ns), .standard = "6m", .zero = "off",
-      .doc =
-          "HTTP/2: silence of a connection with open streams after which the server is asked whether it is there "
-          "(PING); without an answer within 20 s they fail. gRPC servers may end connections that ask more often than "
-          "every 5 minutes." },
+      .doc = "HTTP/2: silence of a connection with open streams after which the server is asked whether it is there "
+             "(PING); without an answer in the same time, or in 20 s, they fail. gRPC servers may end connections that "
+             "ask more often than "
+             "every 5 minutes." },
 };
 
 static const struct option_table timeouts_table =

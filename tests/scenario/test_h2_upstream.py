@@ -1,6 +1,7 @@
 """Requests of HTTP/1.1 clients to servers that speak HTTP/2: what is said to them, and what becomes of their answers."""
 import concurrent.futures
 import subprocess
+import threading
 
 import pytest
 
@@ -277,6 +278,19 @@ def test_a_silent_connection_with_streams_is_asked_and_lives_when_it_answers(sta
     assert ask(port).status == 200
 
 
+def test_a_silent_connection_that_does_not_answer_is_given_up(start, server, port):
+    waits = threading.Event()
+    server.on_end = lambda c, s: c.number == 0 and waits.wait(LONG) or c.number and c.respond(s)
+    start(config(port, server.port, {"timeouts": {"ping": "200ms", "response_head": "60s"}}))
+    with plain_client(port) as a, plain_client(port) as b:
+        a.send(get(path="/a"))
+        server.wait_requests(1)
+        b.send(get(path="/b"))
+        assert a.response().status == 504 and b.response().status == 504
+    assert ask(port).status == 200 and len(server.connections) == 2
+    waits.set()
+
+
 def test_reload_and_drain_let_open_streams_end(start, server, port):
     held = []
     server.on_end = lambda c, s: held.append((c, s))
@@ -327,7 +341,6 @@ def test_a_stalled_client_does_not_stall_its_neighbours(proxy, server, port):
                     stalled.add(stream.id)
                     until(lambda: stream.reset is not None or c.h2.local_flow_control_window(stream.id) > 0, "the window", 120)
         c.head(stream)
-        import threading
         threading.Thread(target=send, daemon=True).start()
 
     stalled = set()
