@@ -23,6 +23,11 @@ enum {
     RESETS_MOST = 1 << 30,
 };
 
+const struct h2_windows h2_windows[] = {
+    [H2_SERVER] = { .share = 2048, .bank = 96 * 1024, .most = 64 * 1024, .connection = 1 << 20 },
+    [H2_CLIENT] = { .share = 32 * 1024, .bank = 1 << 20, .most = 256 * 1024, .connection = 4 << 20 },
+};
+
 /* ---- streams ---- */
 
 void h2_stream_init(struct h2_stream *s, struct arena *arena, void (*on_event)(struct h2_stream *s))
@@ -32,7 +37,6 @@ void h2_stream_init(struct h2_stream *s, struct arena *arena, void (*on_event)(s
     s->on_event = on_event;
     s->urgency = 3;
     s->heads_end = &s->heads;
-    s->window = H2_SHARE;
     s->allowance = SIZE_MAX;
     s->in_left = s->out_left = UINT64_MAX;
     list_init(&s->link);
@@ -44,6 +48,7 @@ void h2_stream_init(struct h2_stream *s, struct arena *arena, void (*on_event)(s
 void h2_attach(struct h2 *h, struct h2_stream *s)
 {
     s->h2 = h;
+    s->window = h2_windows[h->options.role].share;
     list_append(&h->streams, &s->link);
     h->stream_count++;
 }
@@ -157,7 +162,7 @@ static int greet(struct h2 *h)
     const struct h2_options *o = &h->options;
     uint32_t list_most = o->limits.head + o->limits.fields * 32;
     nghttp2_settings_entry entries[6] = {
-        { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_SHARE },
+        { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, h2_windows[o->role].share },
         { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, list_most },
         { NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1 },
     };
@@ -184,7 +189,7 @@ struct h2 *h2_new(const struct h2_options *options, const struct h2_owner *owner
     h->owner = owner;
     h->user = user;
     h->options = *options;
-    h->bank = H2_BANK;
+    h->bank = h2_windows[options->role].bank;
     h->goaway_code = -1;
     h2_watch_init(&h->watch);
     list_init(&h->streams);

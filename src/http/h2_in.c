@@ -38,7 +38,8 @@ static void drop_piece(struct piece *p)
 static void grow(struct h2_stream *s)
 {
     struct h2 *h = s->h2;
-    uint64_t want = s->in_left < H2_WINDOW_MOST ? s->in_left : H2_WINDOW_MOST;
+    uint32_t most = h2_windows[h->options.role].most;
+    uint64_t want = s->in_left < most ? s->in_left : most;
     uint32_t grant;
 
     if (!h->settled || !s->live || s->in_ended || s->error || want <= s->window)
@@ -56,10 +57,12 @@ static void grow(struct h2_stream *s)
 
 static void repay(struct h2_stream *s)
 {
-    if (!s->h2 || s->window <= H2_SHARE)
+    uint32_t share = s->h2 ? h2_windows[s->h2->options.role].share : 0;
+
+    if (!s->h2 || s->window <= share)
         return;
-    s->h2->bank += s->window - H2_SHARE;
-    s->window = H2_SHARE;
+    s->h2->bank += s->window - share;
+    s->window = share;
 }
 
 void h2_in_expect(struct h2_stream *s)
@@ -82,7 +85,8 @@ void h2_in_settle(struct h2 *h)
     if (h->settled)
         return;
     h->settled = true;
-    (void)nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0, H2_CONNECTION_WINDOW);
+    (void)nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0,
+                                                h2_windows[h->options.role].connection);
     (void)nghttp2_session_consume_connection(h->session, h->unsettled_bytes);
     LIST_EACH (&h->streams, at)
         grow(CONTAINER_OF(at, struct h2_stream, link));

@@ -21,16 +21,22 @@
 
 enum {
     H2_FRAME_HEAD = 9,
-    H2_SHARE = 2048,           /* bytes: the window that each stream has for itself */
-    H2_BANK = 96 * 1024,       /* bytes of windows beyond that, for all streams */
-    H2_WINDOW_MOST = 64 * 1024,
-    H2_CONNECTION_WINDOW = 1 << 20, /* given back at once: it only has to be out of the way */
     H2_QUANTUM = 16384,        /* bytes that an incremental stream sends before the next one does */
     H2_URGENCIES = 8,
     H2_SCRATCH = 32,           /* fields */
     H2_EARLY_PRIORITIES = 16,  /* PRIORITY_UPDATEs for streams that are not there yet */
     H2_WATCHED = 512,          /* streams whose ends are remembered */
 };
+
+/* Receive windows, in bytes. Clients are many and may all stall: 100 streams of one hold 300 KB. Servers are few and trusted
+ * more, and most that they send is downloads: 100 stalled streams of one connection hold 4 MB. */
+struct h2_windows {
+    uint32_t share;            /* that each stream has for itself */
+    uint32_t bank;             /* beyond that, for all streams */
+    uint32_t most;             /* of one stream */
+    int32_t connection;        /* given back at once: it only has to be out of the way */
+};
+extern const struct h2_windows h2_windows[]; /* by role */
 
 /* A header section as it becomes a message; of the stream whose block is being received, or none. */
 struct h2_parse {
