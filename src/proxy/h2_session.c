@@ -31,6 +31,7 @@ struct h2_session {
     struct deferred again; /* the end of a turn */
     struct timer drain_timer;
     uint8_t phase;
+    bool asked; /* a request came since the limit was set */
     bool drains;
     int error; /* of the connection: noticed where the session cannot end at once */
 };
@@ -158,6 +159,7 @@ static struct h2_stream *accept_request(void *user)
     h2_stream_init(&r->stream, &r->exchange->arena, on_stream_event);
     list_append(&h->open, &r->link);
     h->open_count++;
+    h->asked = true;
     return &r->stream;
 }
 
@@ -224,8 +226,9 @@ static bool settle(struct h2_session *h)
         phase = PHASE_HEAD;
     else if (h->open_count == 0)
         phase = PHASE_IDLE;
-    if (phase != h->phase) {
+    if (phase != h->phase || h->asked) { /* it may have been answered within the turn */
         h->phase = (uint8_t)phase;
+        h->asked = false;
         session_limit(h->session, phase == PHASE_IDLE   ? limits->idle_ns
                                   : phase == PHASE_HEAD ? limits->request_head_ns
                                                         : 0);

@@ -4,11 +4,14 @@ import itertools
 import re
 import signal
 import threading
+import time
 
 import pytest
 
 from support.backend import Backend, response
-from support.h2 import CANCEL, DATA, END_STREAM, INITIAL_WINDOW_SIZE, LARGEST_WINDOW, NO_ERROR, PROTOCOL_ERROR, h2_client, request
+from support.h2 import (
+    CANCEL, DATA, END_HEADERS, END_STREAM, INITIAL_WINDOW_SIZE, LARGEST_WINDOW, MAX_CONCURRENT_STREAMS, NO_ERROR, PROTOCOL_ERROR, frame, h2_client,
+    request)
 from support.ports import free_port
 from support.unlade import Unlade, certificate_entry, site
 from support.waiting import LONG, until
@@ -548,3 +551,84 @@ def test_the_log_tells_the_version_and_what_became_of_each_request(start, port, 
     assert [r["status"] for r in records if r.get("path") != "/bad"][:1] == [200]
     assert all(r["http"] == "HTTP/2.0" or r["http"] == "HTTP/2" for r in records if r.get("status") == 200), records
     assert any(re.search("syntax|malformed", str(r)) for r in records), records
+
+
+# ---- limits ----
+
+def test_the_number_of_streams_is_an_option(start, port, backend, certificate, pki):
+    go = threading.Event()
+
+    def late(e):
+        go.wait(LONG)
+        e.send(response())
+    backend.answer = late
+    start(site(port, backend.port, certificate, listener={"limits": {"streams": 7}}))
+    with h2_client(port, pki) as c:
+        assert c.peer_settings[MAX_CONCURRENT_STREAMS] == 7
+        numbers = [c.open() for _ in range(7)]
+        backend.wait_exchanges(7)
+        c.open()
+        c.wait(lambda: c.goaway or c.stream(15).reset is not None, "the eighth to be refused")
+        go.set()
+    assert len(backend.exchanges) == 7 and len(numbers) == 7
+
+
+def test_too_large_a_content_gets_413_and_the_connection_goes_on(start, port, backend, certificate, pki):
+    start(site(port, backend.port, certificate, listener={"limits": {"body": "10k"}}))
+    with h2_client(port, pki) as c:
+        announced = c.open("/announced", method="POST", end=False, more=[("content-length", "20000")])
+        assert c.wait(lambda: c.stream(announced).status, "413") == 413
+        n = c.open("/up", method="POST", end=False)
+        for _ in range(11):
+            c.data(n, bytes(1000))
+        s = c.stream(n)
+        c.wait(lambda: s.over, "an end")
+        assert s.status == 413 or s.reset not in (None, NO_ERROR)
+        assert c.fetch("/after").status == 200
+    assert not any(e.complete.is_set() for e in backend.exchanges if e.target != "/after")
+
+
+def test_own_answers_keep_a_connection_as_others_do(start, port, backend, certificate, pki):
+    """Idle is who asks for nothing: whoever answers, in whatever turn."""
+    config = site(port, backend.port, certificate, listener={"timeouts": {"idle": "1s"}})
+    del config["listeners"]["web"]["to"]
+    config["listeners"]["web"]["hosts"] = {"b.test": {"to": "app"}}
+    start(config)
+    with h2_client(port, pki) as c:
+        end = time.monotonic() + 2.5
+        while time.monotonic() < end:
+            assert c.fetch("/").status in (404, 421)
+            time.sleep(.05)
+        c.alive()
+
+
+def test_trailers_behind_content_of_a_known_length_cannot_be_told_and_hurt_nothing(proxy, client):
+    n = client.open("/up", method="POST", end=False, more=[("content-length", "3")])
+    client.data(n, b"abc")
+    client.headers(n, [("x-sum", "123"), ("x-more", "GET /smuggled HTTP/1.1")])
+    assert client.response(n).status == 200
+    assert client.fetch("/after").status == 200
+    assert [(e.target, e.body) for e in proxy.backend.exchanges] == [("/up", b"abc"), ("/after", b"")]
+
+
+def test_a_response_head_that_fills_more_than_a_frame_is_continued(proxy, client):
+    more = b"".join(b"X-Field-%d: %s\r\n" % (i, b"%d" % i * 300) for i in range(60))
+    s = raw(client, proxy, b"HTTP/1.1 200 OK\r\n" + more + b"Content-Length: 2\r\n\r\nok")
+    assert s.status == 200 and bytes(s.body) == b"ok" and s.field("x-field-59") == "59" * 300
+    proxy.backend.answer = answer
+    assert client.fetch("/after").status == 200
+
+
+def test_a_head_and_its_content_in_one_piece_with_a_hundred_others(proxy, client):
+    """All in one write: nothing of one stream ends up in another."""
+    pieces, numbers = [], {}
+    proxy.backend.answer = lambda e: e.send(response(e.read_body()))
+    for i in range(90):
+        n = client.next_stream()
+        numbers[n] = b"%d" % i * (i + 1)
+        pieces.append(client.headers_frame(n, request("/", method="POST"), END_HEADERS))
+    for n, body in numbers.items():
+        pieces.append(frame(DATA, END_STREAM, n, body))
+    client.send(b"".join(pieces))
+    for n, body in numbers.items():
+        assert bytes(client.response(n).body) == body
