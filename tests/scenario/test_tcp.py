@@ -2,12 +2,15 @@
 import contextlib
 import fcntl
 import hashlib
+import os
 import select
 import socket
 import ssl
 import struct
+import tempfile
 import termios
 import threading
+from random import Random
 
 import pytest
 
@@ -451,3 +454,92 @@ def test_the_combined_format_copes_with_what_has_no_request(start, port, server,
         assert c.read_exactly(5) == b"hello"
     line = until(lambda: file.exists() and file.read_text(), "a line")
     assert '"tcp" 000 5 "-" "-"' in line
+
+
+# ---- everything at once ----
+
+def misbehave(sock, random, most=200000):
+    """Sends and takes some, and ends in one of the ways in which connections end."""
+    for _ in range(random.randrange(4)):
+        try:
+            if random.random() < 0.5:
+                sock.sendall(bytes(random.randrange(most)))
+            else:
+                sock.settimeout(0.05)
+                sock.recv(random.randrange(1, most))
+        except (socket.timeout, ssl.SSLError, OSError):
+            pass
+        sock.settimeout(LONG)
+    way = random.randrange(4)
+    with contextlib.suppress(OSError, ssl.SSLError, ValueError):
+        if way == 0:
+            reset(sock)
+        elif way == 1:
+            socket.socket.shutdown(sock, socket.SHUT_WR)
+            sock.settimeout(1)
+            read_all(sock)
+        elif way == 2 and isinstance(sock, ssl.SSLSocket):
+            sock.settimeout(1)
+            sock.unwrap()
+    sock.close()
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_no_way_to_end_leaves_anything_behind(start, port, certificate, pki, tls):
+    """Hundreds of connections, both sides of which end as they please: each has its line, and draining waits for none."""
+    count, lock, seeds = 200, threading.Lock(), iter(range(10000))
+
+    def seeded():
+        with lock:
+            return Random(next(seeds))
+
+    with RawServer(lambda c: misbehave(c, seeded())) as server:
+        proxy = start(relay(port, server.port, certificate if tls else None, stop={"drain": "29s"}))
+
+        def work():
+            for _ in range(count // 8):
+                with contextlib.suppress(OSError, ssl.SSLError):
+                    c = tls_client(port, pki).socket if tls else connect(port)
+                    misbehave(c, seeded())
+
+        workers = [threading.Thread(target=work) for _ in range(8)]
+        for w in workers:
+            w.start()
+        for w in workers:
+            w.join()
+        proxy.access_records(count - (count // 8 if tls else 0))  # a server may reset before the client's handshake is done
+        proxy.signal(15)
+        assert proxy.wait(15) == 0
+
+
+@pytest.fixture
+def open_directory():
+    """One that the worker, which has another user, may enter."""
+    with tempfile.TemporaryDirectory(prefix="unlade-tcp-") as directory:
+        os.chmod(directory, 0o755)
+        yield directory
+
+
+@pytest.mark.parametrize("end", ["half", "whole"])
+def test_unix_sockets_on_both_sides(start, open_directory, end):
+    """There, one who closed looks like one who was reset: its words arrive all the same."""
+    path, front = f"{open_directory}/backend.sock", f"{open_directory}/front.sock"
+
+    def answer(c):
+        if end == "half":
+            c.sendall(hashlib.sha256(read_all(c)).hexdigest().encode())
+        else:
+            c.sendall(hashlib.sha256(read_exactly(c, 300000)).hexdigest().encode())
+
+    with RawServer(answer, path=path):
+        config = relay(1, f"unix:{path}")
+        config["listeners"]["web"]["address"] = f"unix:{front}"
+        os.chmod(path, 0o777)
+        start(config)
+        with socket.socket(socket.AF_UNIX) as c:
+            c.settimeout(LONG)
+            c.connect(front)
+            c.sendall(b"u" * 300000)
+            if end == "half":
+                c.shutdown(socket.SHUT_WR)
+            assert read_all(c) == hashlib.sha256(b"u" * 300000).hexdigest().encode()
