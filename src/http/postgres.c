@@ -9,6 +9,8 @@ enum {
     TEXT_MOST = 160,
 };
 
+const uint8_t postgres_ssl_request[POSTGRES_REQUEST] = { 0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f };
+
 /* Whether a length has bytes before `at` that no message's length has: then the rest need not be waited for. */
 static bool may_be_length(struct bytes in)
 {

@@ -32,6 +32,9 @@ enum postgres_opening {
     POSTGRES_DIRECT_TLS, /* a record's first byte; nothing is to be consumed */
 };
 
+/* What asks a server for TLS; it answers with one byte, 'S' or 'N', and nothing behind it. */
+extern const uint8_t postgres_ssl_request[POSTGRES_REQUEST];
+
 /* What `in`, all that came and was not consumed, begins with. Returns an enum postgres_opening and its size in bytes;
  * -E_AGAIN when it cannot be told yet, or is not whole (a StartupMessage need not be); or -E_SYNTAX. */
 int postgres_read_opening(struct bytes in, size_t *ret_size) MUST_USE;

@@ -4,6 +4,17 @@
 /* The protocols that HTTP is negotiated as; the first ones of it where nothing is written. */
 static const char *const http_alpn[] = { "h2", "http/1.1", NULL };
 
+/* Whether servers are told by ALPN what comes, as direct TLS demands. */
+static bool offers_postgresql(const struct tls_client_options *o)
+{
+    for (size_t i = 0; i < o->alpn.count; i++) {
+        const char *name = OPTION_ITEM(struct tls_alpn_options, &o->alpn, i)->name;
+        if (name && strcmp(name, "postgresql") == 0)
+            return true;
+    }
+    return false;
+}
+
 /* The upstream of a relay, marked as used. */
 static struct snapshot_upstream *use_upstream(struct builder *b, const char *const *to, int protocol)
 {
@@ -14,10 +25,11 @@ static struct snapshot_upstream *use_upstream(struct builder *b, const char *con
                     "what is passed through is TLS already, which `tls` of the upstream \"%s\" would wrap once more: "
                     "write an upstream without it",
                     *to);
-    if (upstream && protocol == SERVICE_POSTGRES && upstream->options->tls && upstream->options->tls->enabled)
+    if (upstream && protocol == SERVICE_POSTGRES && upstream->options->tls && upstream->options->tls->enabled &&
+        upstream->options->tls->start != TLS_START_POSTGRES && !offers_postgresql(upstream->options->tls))
         build_error(b, to,
-                    "PostgreSQL servers expect to be asked before TLS, which is not done: remove `tls` of the upstream "
-                    "\"%s\"",
+                    "PostgreSQL servers are asked before TLS: write `start: postgres` in `tls` of the upstream \"%s\" "
+                    "(or `alpn: postgresql`, where all of them are of version 17 or newer)",
                     *to);
     return upstream;
 }

@@ -158,7 +158,7 @@ static const char *const *alpn_of(struct builder *b, const struct upstream_optio
 static void identify(const struct tls_client_options *o, const struct built_trust *trust, const struct certificate *own,
                      const char *const *alpn, uint8_t ret_digest[DIGEST_BYTES])
 {
-    const int numbers[] = { o->verify, o->tickets, o->profile, o->versions_least, o->versions_most };
+    const int numbers[] = { o->start, o->verify, o->tickets, o->profile, o->versions_least, o->versions_most };
     uint8_t names[DIGEST_BYTES];
     struct bytes list[16] = { { 0 } };
     size_t count = 0;

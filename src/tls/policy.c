@@ -97,9 +97,17 @@ static const struct option alpn_rows[] = {
 static const struct option_table alpn_table =
     OPTION_TABLE("ALPN name", struct tls_alpn_options, alpn_rows, "A protocol offered by ALPN.", .shorthand = "name");
 
+static const struct option_choice start_choices[] = {
+    { "at_once", TLS_START_AT_ONCE, "The connection begins with it." },
+    { "postgres", TLS_START_POSTGRES, "PostgreSQL is asked for it by its SSLRequest, and refused when it says no." },
+    { 0 },
+};
+
 static const struct option client_rows[] = {
     { "enabled", OPTION_BOOL, OPTION_AT(struct tls_client_options, enabled), .standard = "on",
       .doc = "Whether TLS is spoken; `tls: on` is TLS with all defaults." },
+    { "start", OPTION_CHOICE, OPTION_AT(struct tls_client_options, start), .choices = start_choices,
+      .standard = "at_once", .doc = "What is said before TLS." },
     { "ca", OPTION_FILE, OPTION_AT(struct tls_client_options, ca),
       .doc = "PEM file of the certificates that are believed: authorities, or the servers' own. Without it the "
              "system's store, /etc/ssl/certs/ca-certificates.crt (or what the environment names in SSL_CERT_FILE)." },

@@ -42,9 +42,12 @@ struct tls_alpn_options {
     const char *name;
 };
 
+enum tls_start { TLS_START_AT_ONCE, TLS_START_POSTGRES };
+
 /* How TLS is spoken with the servers of an upstream. */
 struct tls_client_options {
     bool enabled;               /* `tls: off` is as good as none */
+    int start;                  /* enum tls_start: what comes before it */
     struct option_file ca;      /* NULL: the system's store */
     bool verify;
     const char *name;           /* that certificates must have; NULL: the server's host as it is written */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "http/postgres.h"
 #include "net/socket.h"
 #include "upstream/complaint.h"
 
@@ -121,6 +122,40 @@ static int start_tls(struct dial *d)
     return d->connection ? 0 : -E_MEMORY;
 }
 
+static int ask(struct dial *d)
+{
+    struct bytes request = bytes_of(postgres_ssl_request, sizeof postgres_ssl_request);
+
+    d->state = DIAL_ASKING;
+    return connection_send(d->connection, request) == (ssize_t)request.size ? 0 : -E_CONNECT;
+}
+
+/* The server's answer is one byte. What it says behind that in clear text would be taken for a part of TLS, and what it
+ * says instead is an error of its own words, which nobody vouches for. */
+static int take_answer(struct dial *d)
+{
+    struct connection *c = d->connection;
+    int n = connection_is_flushed(c) ? 0 : connection_flush(c);
+
+    if (n == 0 || n == -E_AGAIN)
+        n = connection_receive(c);
+    if (buffer_used(&c->in) == 0) {
+        if (n == -E_AGAIN)
+            return n;
+        complain(d, "the server ended the connection when it was asked for TLS");
+    } else if (buffer_used(&c->in) > 1) {
+        complain(d, "the server said more than one byte when it was asked for TLS");
+    } else if (buffer_content(&c->in).at[0] != 'S') {
+        complain(d, "the server does not speak TLS");
+    } else {
+        buffer_consume(&c->in, 1);
+        d->state = DIAL_SHAKING;
+        return start_tls(d);
+    }
+    d->state = DIAL_FAILED;
+    return -E_SERVER_TLS;
+}
+
 /* TCP stands: what comes first is said, and TLS begun. */
 static int open_up(struct dial *d)
 {
@@ -140,6 +175,8 @@ static int open_up(struct dial *d)
         d->state = DIAL_STANDS;
         return 0;
     }
+    if (d->plan->options->tls->start == TLS_START_POSTGRES)
+        return ask(d);
     d->state = DIAL_SHAKING;
     return start_tls(d);
 }
@@ -154,6 +191,8 @@ int dial_advance(struct dial *d)
             return -E_AGAIN;
         error = open_up(d);
     }
+    if (!error && d->state == DIAL_ASKING)
+        error = take_answer(d);
     if (!error && d->state == DIAL_SHAKING) {
         error = connection_handshake(d->connection);
         if (error == 0)
@@ -177,7 +216,7 @@ struct bytes dial_alpn(const struct dial *d)
 void dial_done(struct dial *d)
 {
     /* Given up while the server owed us its part of the handshake: that is its failure, unless it had no time for it. */
-    if (d->state == DIAL_SHAKING && d->connection &&
+    if ((d->state == DIAL_SHAKING || d->state == DIAL_ASKING) && d->connection &&
         loop_now(d->connection->net->loop) - d->began_ns >= d->plan->options->timeouts.connect_ns) {
         d->state = DIAL_FAILED;
         complain(d, "the handshake was not done within the time to connect (`timeouts: connect`)");

@@ -1,6 +1,7 @@
 /* dial.h: a connection to a server on its way: the socket, then what is said before all else, then TLS.
  *
  *     dial_start() --> TCP --> preface --> TLS, if the plan has it --> dial_advance() says 0: the connection is the caller's
+ *                                 '--> SSLRequest, 'S' --^            (PostgreSQL, `tls: { start: postgres }`)
  *
  * Whoever needs a connection to a server (HTTP/1, HTTP/2, a relay) owns a dial and asks dial_advance() on each of its
  * events. The connection becomes another object on the way: use dial.connection, which is NULL where there is none left.
@@ -25,7 +26,7 @@ struct dial_plan {
     uint64_t identity;             /* connections (and TLS sessions) made under another plan are not used for this one */
 };
 
-enum dial_state { DIAL_CONNECTING, DIAL_SHAKING, DIAL_STANDS, DIAL_FAILED };
+enum dial_state { DIAL_CONNECTING, DIAL_ASKING, DIAL_SHAKING, DIAL_STANDS, DIAL_FAILED };
 
 struct dial {
     struct connection *connection; /* NULL: gone */

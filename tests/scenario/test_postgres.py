@@ -367,6 +367,72 @@ def test_draining_tells_who_has_not_begun(start, port, leaf, pki):
         assert proxy.wait() == 0
 
 
+# ---- TLS to the servers ----
+
+@pytest.fixture(scope="module")
+def secure_postgres(pki):
+    """It takes no connection without TLS."""
+    server = Postgres(tls=pki.leaf("pg.internal")).start()
+    yield server
+    server.stop()
+
+
+def test_servers_are_asked_for_tls_too(start, port, secure_postgres, leaf, pki):
+    start(postgres_site(port, secure_postgres.port, leaf,
+                        upstream={"tls": {"start": "postgres", "ca": pki.ca_file, "name": "pg.internal"}}))
+    unbound = conninfo(port, pki, more="channel_binding=disable")
+    done = psql(unbound, "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+    assert done.stdout.strip() == "TLSv1.3", done.stderr
+    cancelled = subprocess.Popen(["psql", "-X", "-c", "SELECT pg_sleep(600)", unbound], text=True, stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=client_environment())
+    until(lambda: secure_postgres.ask("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND "
+                                      "state = 'active' AND usename = 'alice'") == "1", "the query to run")
+    cancelled.send_signal(2)
+    assert "canceling statement due to user request" in cancelled.communicate(timeout=30)[1]
+
+
+def test_channel_binding_sees_a_certificate_that_is_not_the_servers(start, port, secure_postgres, leaf, pki):
+    """SCRAM-SHA-256-PLUS notices everybody in between, us too, unless we have the server's own certificate."""
+    tls = {"start": "postgres", "ca": pki.ca_file, "name": "pg.internal"}
+    proxy = start(postgres_site(port, secure_postgres.port, leaf, upstream={"tls": tls}))
+    done = psql(conninfo(port, pki), "SELECT 1")
+    assert done.returncode != 0 and "channel binding check failed" in done.stderr
+    proxy.reload(postgres_site(port, secure_postgres.port, secure_postgres.tls, upstream={"tls": tls}))
+    done = psql(conninfo(port, pki, "verify-ca", more="channel_binding=require"), "SELECT 1")
+    assert done.returncode == 0 and done.stdout.strip() == "1", done.stderr
+
+
+def test_a_server_of_another_name_is_not_believed(start, port, secure_postgres, leaf, pki):
+    proxy = start(postgres_site(port, secure_postgres.port, leaf,
+                                upstream={"tls": {"start": "postgres", "ca": pki.ca_file, "name": "other.internal"}}))
+    done = psql(conninfo(port, pki), "SELECT 1")
+    assert done.returncode != 0 and "no server is available" in done.stderr
+    assert proxy.access_records()[0]["error"] == "server_certificate"
+
+
+@pytest.mark.parametrize("answer, reason", [
+    (b"N", "the server does not speak TLS"), (b"E\0\0\0\6Xx", "the server said more than one byte when it was asked for TLS"),
+    (b"S\x16\x03\x03", "the server said more than one byte when it was asked for TLS"),
+    (b"", "the server ended the connection when it was asked for TLS")])
+def test_a_server_that_does_not_simply_say_yes_is_left(start, port, leaf, pki, answer, reason):
+    heard = []
+
+    def refuse(c):
+        heard.append(read_exactly(c, 8))
+        c.sendall(answer)
+        if answer:
+            read_all(c)
+
+    with RawServer(refuse) as server:
+        proxy = start(postgres_site(port, server.port, leaf, upstream={"tls": {"start": "postgres", "verify": False}}))
+        with wrapped(connect(port), pki, alpn=["postgresql"]) as tls:
+            tls.sendall(STARTUP)
+            assert error_fields(read_all(tls))["C"] == "57P03"
+        assert heard == [SSL_REQUEST]
+        proxy.wait_stderr(reason)
+        assert proxy.access_records()[0]["error"] == "server_tls"
+
+
 BASE = """
 listeners:
   db: {{ address: "127.0.0.1:18443", certificates: {both}, {listener} }}
@@ -381,7 +447,7 @@ upstreams:
     ("protocol: postgres, to: app, hosts: { a.test: { protocol: tcp, to: app } }", "every client of this listener speaks PostgreSQL"),
     ("protocol: postgres, to: app, routes: [{ to: app }]", "postgres knows no paths to choose by"),
     ("protocol: tcp, to: app, require_tls: no", "this is for `protocol: postgres`"),
-    ("protocol: postgres, to: safe", "PostgreSQL servers expect to be asked before TLS"),
+    ("protocol: postgres, to: safe", "PostgreSQL servers are asked before TLS: write `start: postgres`"),
 ])
 def test_combinations_that_make_no_sense_are_refused(tmp_path, certificate, listener, expected):
     file = tmp_path / "unlade.yaml"

@@ -23,12 +23,13 @@ class Postgres:
     """Users alice (password `secret`) and postgres; databases of their names. Its directory is not pytest's, whose way no
     other user may go."""
 
-    def __init__(self):
+    def __init__(self, tls=None):
+        """tls: a certificate; then nobody connects without TLS, but the user postgres."""
         self._directory = tempfile.mkdtemp(prefix="unlade-postgres-")
         self.directory = os.path.join(self._directory, "data")
         self.port = free_port()
         self.log = os.path.join(self._directory, "postgres.log")
-        self.process = None
+        self.process, self.tls = None, tls
         self._as_user = {}
         if os.geteuid() == 0:  # it refuses to run as root
             user = pwd.getpwnam("postgres")
@@ -40,17 +41,26 @@ class Postgres:
         subprocess.run([program("initdb"), "-D", self.directory, "-U", "postgres", "-A", "trust", "--no-sync"], check=True,
                        stdout=subprocess.DEVNULL, env=environment, cwd="/", **self._as_user)
         with open(os.path.join(self.directory, "pg_hba.conf"), "w", encoding="ascii") as f:
-            f.write("host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
+            f.write(f"host all postgres 127.0.0.1/32 trust\n{'hostssl' if self.tls else 'host'} all all 127.0.0.1/32 scram-sha-256\n")
+        self._put_certificate()
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [program("postgres"), "-D", self.directory, "-p", str(self.port), "-c", "listen_addresses=127.0.0.1",
-                 "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "log_connections=on", "-c", "ssl=off"],
+                 "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "log_connections=on", "-c",
+                 f"ssl={'on' if self.tls else 'off'}"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd="/", **self._as_user)
         until(lambda: self.process.poll() is not None or self._is_ready(), "PostgreSQL to serve")
         assert self.process.poll() is None, self.said
         self.ask("CREATE USER alice PASSWORD 'secret'")
         self.ask("CREATE DATABASE alice OWNER alice")
         return self
+
+    def _put_certificate(self):
+        for name, file in (("server.crt", self.tls.chain_file), ("server.key", self.tls.key_file)) if self.tls else ():
+            copy = shutil.copy(file, os.path.join(self.directory, name))
+            os.chmod(copy, 0o600)
+            if self._as_user:
+                os.chown(copy, self._as_user["user"], self._as_user["group"])
 
     def _is_ready(self):
         with socket.socket() as s:
