@@ -25,6 +25,11 @@ static struct snapshot_upstream *use_upstream(struct builder *b, const char *con
                     "what is passed through is TLS already, which `tls` of the upstream \"%s\" would wrap once more: "
                     "write an upstream without it",
                     *to);
+    if (upstream && upstream->options->protocol == UPSTREAM_AUTO)
+        build_error(b, to,
+                    "`protocol: auto` of the upstream \"%s\" leaves a choice to the servers that only HTTP can follow: "
+                    "write an upstream without it",
+                    *to);
     if (upstream && protocol == SERVICE_POSTGRES && upstream->options->tls && upstream->options->tls->enabled &&
         upstream->options->tls->start != TLS_START_POSTGRES && !offers_postgresql(upstream->options->tls))
         build_error(b, to,

@@ -200,6 +200,27 @@ def test_what_is_no_tls_is_refused(start, port, behind):
     proxy.wait_stderr("what arrived is not TLS")
 
 
+def test_a_proxys_header_may_come_before_what_is_passed_through(start, port, behind, pki):
+    start(behind.config(port, {"proxy_protocol": {"from": ["127.0.0.0/8"]}}))
+    hello = client_hello_bytes(context(pki), "pass.test")
+    c = connect(port)
+    c.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.8 4711 443\r\n" + hello)
+    assert read_exactly(c, 3)[:2] == b"\x16\x03"  # the backend's handshake
+    c.close()
+
+
+def test_a_thousand_clients_under_tls_at_once(start, port, behind, pki):
+    start(behind.config(port))
+    names = {"tcp.test": b"tcp:", "pass.test": b"own tls:"}
+    contexts = context(pki)
+    clients = [(tls_client(port, pki, name, ssl_context=contexts), said) for _ in range(500) for name, said in names.items()]
+    for i, (c, said) in enumerate(clients):
+        c.send(b"%06d" % i)
+    for i, (c, said) in enumerate(clients):
+        assert c.read_exactly(len(said) + 6) == said + b"%06d" % i
+        c.close()
+
+
 # ---- client certificates ----
 
 def test_a_protocol_is_not_reached_under_lesser_demands_than_the_listeners(start, port, behind, pki):
@@ -270,6 +291,7 @@ listeners:
 upstreams:
   app: {{ servers: ["127.0.0.1:18080"] }}
   safe: {{ servers: ["127.0.0.1:18081"], tls: {{ verify: off }} }}
+  auto: {{ servers: ["127.0.0.1:18082"], tls: {{ verify: off }}, protocol: auto }}
 """
 
 
@@ -289,6 +311,7 @@ upstreams:
     ("to: app, hosts: { a.test: { protocol: passthrough, to: app, alpn: x } }", "negotiates ALPN with the backend: remove `alpn`"),
     ("to: app, hosts: { a.test: { protocol: passthrough, to: safe } }", "would wrap once more"),
     ("to: app, by_alpn: { x: { protocol: passthrough, to: safe } }", "would wrap once more"),
+    ("protocol: tcp, to: auto", "leaves a choice to the servers that only HTTP can follow"),
     ("protocol: passthrough, to: app, alpn: x", "negotiates ALPN with the backend: remove `alpn`"),
     ("protocol: passthrough, to: app, by_alpn: { x: { protocol: tcp, to: app } }", "nothing can be negotiated on a listener"),
     ("to: app, alpn: spdy/1", '"spdy/1" is no HTTP that is spoken here'),

@@ -330,6 +330,18 @@ def test_a_client_that_does_not_begin_is_given_up(start, port, leaf, pki):
             assert error_fields(read_all(tls))["C"] == "08P01"
 
 
+def test_a_proxys_header_may_come_before_ssl_request(start, port, leaf, pki):
+    with RawServer(echo) as server:
+        proxy = start(postgres_site(port, server.port, leaf, {"proxy_protocol": {"from": ["127.0.0.0/8"]}}))
+        c = connect(port)
+        c.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.8 4711 5432\r\n" + SSL_REQUEST)
+        assert read_exactly(c, 1) == b"S"
+        with wrapped(c, pki) as tls:
+            tls.sendall(STARTUP)
+            assert read_exactly(tls, len(STARTUP)) == STARTUP
+        assert proxy.access_records()[0]["client"] == "192.0.2.7"
+
+
 def test_hosts_are_told_apart_by_their_names(start, port, postgres, leaf, pki):
     with RawServer(echo) as other:
         config = postgres_site(port, other.port, leaf, {"hosts": {"localhost": {"to": "real"}}})
