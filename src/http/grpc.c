@@ -16,9 +16,11 @@ bool grpc_is_call(const struct message *request)
 {
     struct bytes type = media_type_of(request);
 
+    struct bytes rest = bytes_from(type, media_type.size);
+
     if (!bytes_equal_nocase(bytes_part(type, 0, media_type.size), media_type))
         return false;
-    return type.size == media_type.size || type.at[media_type.size] == '+' || type.at[media_type.size] == '-';
+    return rest.size == 0 || bytes_start_with(rest, BYTES_LITERAL("+")) || bytes_start_with(rest, BYTES_LITERAL("-"));
 }
 
 struct bytes grpc_answer_type(const struct message *request)

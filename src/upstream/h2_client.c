@@ -88,6 +88,7 @@ static void unlist(struct h2_client *c)
 {
     if (!is_listed(c))
         return;
+    CHECK(c->backend);
     list_remove(&c->pool_link);
     c->backend->shared_count--;
     if (!list_is_empty(&c->backend->waiting))
@@ -437,9 +438,9 @@ static void on_event(struct connection *connection)
         else if (error != -E_AGAIN)
             break_off(c, error);
     }
-    if (c->h2 && !c->error)
+    if (c->h2 && c->dial.connection)
         receive(c);
-    if (c->h2 && !c->error && !connection_is_flushed(c->dial.connection))
+    if (c->h2 && c->dial.connection && !connection_is_flushed(c->dial.connection))
         loop_defer(c->loop, &c->work);
     c->busy--;
     rest(c);
