@@ -15,7 +15,6 @@ static struct bytes media_type_of(const struct message *request)
 bool grpc_is_call(const struct message *request)
 {
     struct bytes type = media_type_of(request);
-
     struct bytes rest = bytes_from(type, media_type.size);
 
     if (!bytes_equal_nocase(bytes_part(type, 0, media_type.size), media_type))

@@ -1,10 +1,14 @@
 """HTTP/2 on both sides: what one stream says reaches the other."""
+import subprocess
+
 import pytest
+import yaml
 
 from support.h2 import CANCEL, DATA, END_HEADERS, END_STREAM, HEADERS, fields, h2_client
 from support.h2_server import H2Server
 from support.tls_contexts import server_context
-from support.unlade import site
+from support.ports import free_port
+from support.unlade import command, site
 from support.waiting import LONG, until
 
 INTERNAL_ERROR = 2
@@ -164,3 +168,38 @@ def test_a_server_that_learns_and_forgets_http_2_is_followed(start, port, certif
             assert {c.response(n).status for n in numbers} == {200}
             assert server.protocols[-1] == speaks
     server.stop()
+
+
+def test_curl_and_nghttp_in_front_of_nghttpd(start, port, certificate, pki, tmp_path):
+    (tmp_path / "file").write_bytes(b"0123456789abcdef" * 50000)
+    back = free_port()
+    nghttpd = subprocess.Popen(["nghttpd", "--no-tls", "-d", str(tmp_path), "--trailer", "x-end: 1", str(back)], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    try:
+        start(site(port, back, certificate, upstream={"protocol": "h2"}))
+        curl = ["curl", "-sS", "--http2", "--cacert", pki.ca_file, "--resolve", f"a.test:{port}:127.0.0.1", "-w", "%{http_version} %{http_code}",
+                f"https://a.test:{port}/file", "-o", str(tmp_path / "got")]
+        until(lambda: subprocess.run(curl, capture_output=True, text=True, check=True).stdout == "2 200", "nghttpd")
+        assert (tmp_path / "got").read_bytes() == (tmp_path / "file").read_bytes()
+        done = subprocess.run([*curl, "--data-binary", f"@{tmp_path / 'file'}"], capture_output=True, text=True, check=True)
+        assert done.stdout == "2 200"
+        done = subprocess.run(["nghttp", "-nsv", "-m", "20", f"https://127.0.0.1:{port}/file"], capture_output=True, text=True, check=True)
+        assert done.stdout.count(":status: 200") == 20 and done.stdout.count("x-end: 1") == 20
+    finally:
+        nghttpd.terminate()
+        nghttpd.wait()
+
+
+@pytest.mark.parametrize("upstream,words", [
+    ({"protocol": "auto"}, ["ALPN", "protocol: h2"]),
+    ({"protocol": "auto", "tls": {"enabled": False}}, ["ALPN"]),
+    ({"protocol": "h2", "tls": {"verify": False, "alpn": ["h2"]}}, ["`alpn`", "leave it out"]),
+    ({"protocol": "spdy"}, ["http1", "h2", "auto"]),
+    ({"pool": {"h2_connections": 0}}, ["h2_connections"]),
+])
+def test_check_refuses_what_cannot_be_meant(tmp_path, port, upstream, words):
+    (tmp_path / "unlade.yaml").write_text(yaml.safe_dump(site(port, 1234, upstream=upstream)))
+    done = command("check", "-c", tmp_path / "unlade.yaml")
+    assert done.returncode != 0 and "unlade.yaml:" in done.stderr
+    for word in words:
+        assert word in done.stderr, done.stderr
