@@ -217,6 +217,9 @@ static void rest(struct h2_client *c)
 void h2_client_left(struct h2_client *c)
 {
     c->link_count--;
+    if (!c->h2 &&
+        !list_is_empty(&c->waiting)) /* the plan that it dials by may go with who left: there is another like it */
+        c->dial.plan = LIST_FIRST(&c->waiting, struct h2_link, member)->request.plan;
     if (c->h2 && !c->error && (!list_is_empty(&c->waiting) || (c->backend && !list_is_empty(&c->backend->waiting))))
         loop_defer(c->loop, &c->work);
     rest(c);

@@ -182,11 +182,11 @@ static void on_event(struct link *l, void *user)
     run(user);
 }
 
-static struct asker *ask(struct fixture *f)
+static struct asker *ask_under(struct fixture *f, const struct dial_plan *plan)
 {
     struct asker *a = &f->askers[f->asker_count++];
     const struct link_request request = {
-        .plan = &f->plan,
+        .plan = plan,
         .arena = &f->arena,
         .method = METHOD_GET,
         .limits = &limits,
@@ -207,6 +207,11 @@ static struct asker *ask(struct fixture *f)
     assert_non_null(a->link);
     run(a);
     return a;
+}
+
+static struct asker *ask(struct fixture *f)
+{
+    return ask_under(f, &f->plan);
 }
 
 static void done(struct asker *a)
@@ -361,6 +366,26 @@ static void a_connection_that_ends_fails_its_links_and_no_response_that_is_whole
     assert_int_equal(f->askers[0].link->stream.ops->look(&f->askers[0].link->stream, &data), STREAM_END);
 }
 
+/* A reload takes the plan away with the last exchange that was begun under it. */
+static void a_connection_outlives_the_request_and_the_plan_that_began_it(void **state)
+{
+    struct fixture *f = *state;
+    struct dial_plan *first = malloc(sizeof *first);
+
+    *first = f->plan;
+    ask_under(f, first);
+    ask(f);
+    link_close(f->askers[0].link);
+    f->askers[0].link = NULL;
+    f->askers[0].error = 0;
+    free(first);
+    turn(f);
+    assert_int_equal(f->peer_count, 1);
+    answer(&f->peers[0], 0);
+    turn(f);
+    done(&f->askers[1]);
+}
+
 static void who_refuses_at_once_is_an_error_at_once(void **state)
 {
     struct fixture *f = *state;
@@ -421,6 +446,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_link_that_gives_up_while_it_waits_leaves_its_place, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_a_server_did_not_begin_with_is_refused_and_the_rest_goes_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_connection_that_ends_fails_its_links_and_no_response_that_is_whole, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_connection_outlives_the_request_and_the_plan_that_began_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_refuses_at_once_is_an_error_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_idle_connection_says_goaway_when_its_time_is_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_reset_says_its_code, set_up, tear_down),
