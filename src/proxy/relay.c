@@ -8,8 +8,9 @@
 enum {
     TURN_BYTES = 512 * 1024, /* of one direction; then others have their turn */
     PIECE_BYTES = 256,       /* what each piece counts for beside its own: one byte is work too */
-    CUT_POLL_MS = 20,        /* between two looks whether the last words before a reset have arrived */
-    CUT_SECONDS = 3,         /* how long they are waited for without progress */
+    CUT_POLL_LEAST_MS = 10, /* between two looks whether the last words before a reset have arrived; then ever longer */
+    CUT_POLL_MOST_MS = 500,
+    CUT_SECONDS = 3, /* how long they are waited for without progress */
 };
 
 /* One direction. */
@@ -30,7 +31,8 @@ struct relay {
     struct connection *failed; /* the side that can be used no more; the other one gets its last words, and a reset */
     uint64_t cut_at_ns;        /* when the other one is waited for no more */
     uint64_t cut_mark;         /* how far it was when we looked last */
-    int error;                 /* what went wrong first, for the log */
+    unsigned cut_poll_ms;
+    int error; /* what went wrong first, for the log */
     bool logged;
 };
 
@@ -222,6 +224,7 @@ static void cut(struct relay *r)
     mark = w->bytes - waiting;
     if (mark != r->cut_mark || !r->cut_at_ns) {
         r->cut_mark = mark;
+        r->cut_poll_ms = CUT_POLL_LEAST_MS;
         r->cut_at_ns = now + CUT_SECONDS * NS_PER_S;
     }
     if ((error && failed == to) || (error && !waiting) || now >= r->cut_at_ns) {
@@ -229,7 +232,8 @@ static void cut(struct relay *r)
         end(r, true);
         return;
     }
-    session_limit(r->session, CUT_POLL_MS * NS_PER_MS);
+    session_limit(r->session, r->cut_poll_ms * NS_PER_MS);
+    r->cut_poll_ms = r->cut_poll_ms * 2 < CUT_POLL_MOST_MS ? r->cut_poll_ms * 2 : CUT_POLL_MOST_MS;
 }
 
 /* A side that can neither be read nor written, without our having ended it: no event will say more of it. */

@@ -288,6 +288,22 @@ def test_what_came_before_a_truncation_reaches_a_slow_server_whole(start, port, 
         assert seen == [(b"v" * 3000000, True)]
 
 
+def test_what_is_no_record_gets_an_alert_and_cuts_the_server_off(start, port, certificate, pki):
+    seen = []
+    with RawServer(lambda c: seen.append((read_exactly(c, 5), sees_reset(c)))) as server:
+        proxy = start(relay(port, server.port, certificate))
+        c = Memory(port, context(pki))
+        c.sendall(b"hello")
+        server.wait_connections(1)
+        c.sock.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+        with pytest.raises(ssl.SSLError, match="(?i)bad.record.mac"):
+            while c.recv(100):
+                pass
+        until(lambda: seen, "the server to see the end")
+        assert seen == [(b"hello", True)]
+        assert proxy.access_records()[0]["error"] == "tls"
+
+
 def test_a_client_that_resets_while_its_server_does_not_read_is_noticed(start, port, server_that_never_reads):
     proxy = start(relay(port, server_that_never_reads.port))
     c = connect(port)
