@@ -175,7 +175,7 @@ static int open_up(struct dial *d)
         d->state = DIAL_STANDS;
         return 0;
     }
-    if (d->plan->options->tls->start == TLS_START_POSTGRES)
+    if (d->plan->options->tls && d->plan->options->tls->start == TLS_START_POSTGRES)
         return ask(d);
     d->state = DIAL_SHAKING;
     return start_tls(d);
