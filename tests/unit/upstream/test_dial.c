@@ -281,6 +281,73 @@ static void sessions_stay_with_the_backend(void **state)
     }
 }
 
+/* ---- PostgreSQL ---- */
+
+/* Dials, and reads what the server hears before TLS. */
+static void begin_asking(struct fixture *f)
+{
+    static struct tls_client_options asking = { .enabled = true, .start = TLS_START_POSTGRES };
+    uint8_t got[64];
+
+    f->options.tls = &asking;
+    begin(f, BYTES_LITERAL("first "));
+    assert_int_equal(dial_advance(&f->dial), -E_AGAIN);
+    assert_int_equal(read(f->peer, got, sizeof got), 6 + 8);
+    assert_memory_equal(got, "first \0\0\0\10\x04\xd2\x16\x2f", 14);
+}
+
+static void answer(struct fixture *f, const char *bytes, size_t size)
+{
+    assert_int_equal(write(f->peer, bytes, size), size);
+    take_events(f);
+}
+
+static void postgres_is_asked_behind_the_preface_and_tls_follows_its_yes(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_asking(f);
+    assert_int_equal(dial_advance(&f->dial), -E_AGAIN);
+    assert_false(connection_is_tls(f->dial.connection));
+    answer(f, "S", 1);
+    assert_int_equal(go_on(f), 0);
+    assert_true(connection_is_tls(f->dial.connection));
+    assert_string_equal(said(), "");
+}
+
+static void a_server_that_says_no_gets_nothing_in_clear(void **state)
+{
+    struct fixture *f = *state;
+    char byte;
+
+    begin_asking(f);
+    answer(f, "N", 1);
+    assert_int_equal(dial_advance(&f->dial), -E_SERVER_TLS);
+    assert_non_null(strstr(said(), "failed: the server does not speak TLS"));
+    assert_int_equal(read(f->peer, &byte, 1), -1);
+}
+
+static void what_comes_behind_the_yes_in_clear_is_refused(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_asking(f);
+    answer(f, "Sx", 2);
+    assert_int_equal(dial_advance(&f->dial), -E_SERVER_TLS);
+    assert_non_null(strstr(said(), "failed: the server said more than one byte when it was asked for TLS"));
+}
+
+static void a_server_that_ends_when_it_is_asked_is_told(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_asking(f);
+    shutdown(f->peer, SHUT_RDWR);
+    take_events(f);
+    assert_int_equal(dial_advance(&f->dial), -E_SERVER_TLS);
+    assert_non_null(strstr(said(), "failed: the server ended the connection when it was asked for TLS"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -291,6 +358,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(giving_up_in_the_handshake_is_the_servers_failure_when_its_time_is_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_alert_before_any_content_is_a_failed_handshake, set_up, tear_down),
         cmocka_unit_test_setup_teardown(sessions_stay_with_the_backend, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(postgres_is_asked_behind_the_preface_and_tls_follows_its_yes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_server_that_says_no_gets_nothing_in_clear, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_comes_behind_the_yes_in_clear_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_server_that_ends_when_it_is_asked_is_told, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
