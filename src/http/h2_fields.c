@@ -260,7 +260,7 @@ static int join_cookies(struct message *m)
             first = &at[kept];
             at[kept++] = at[i];
             first->value = bytes_of(text, 0);
-        } else {
+        } else if (value.size && first->value.size) { /* an empty crumb would leave white space at an end */
             memcpy(text + first->value.size, "; ", 2);
             first->value.size += 2;
         }

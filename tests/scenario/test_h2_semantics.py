@@ -80,6 +80,11 @@ def test_crumbs_of_a_cookie_are_one_field_at_the_server(proxy, client):
     assert proxy.backend.only().all("cookie") == ["a=1; b=2; c=3; d=4"]
 
 
+def test_empty_crumbs_leave_no_trace(proxy, client):
+    client.fetch(more=[("cookie", ""), ("cookie", "a=1"), ("cookie", ""), ("cookie", "b=2"), ("cookie", "")])
+    assert b"Cookie: a=1; b=2\r\n" in proxy.backend.only().raw_head.replace(b"cookie:", b"Cookie:") + b"\r\n"
+
+
 def test_fields_that_come_twice_stay_two(proxy, client):
     client.fetch(more=[("x-list", "1"), ("x-list", "2")])
     assert proxy.backend.only().all("x-list") == ["1", "2"]
