@@ -24,7 +24,7 @@ enum {
 };
 
 const struct h2_windows h2_windows[] = {
-    [H2_SERVER] = { .share = 2048, .bank = 96 * 1024, .most = 64 * 1024, .connection = 1 << 20 },
+    [H2_SERVER] = { .share = 1024, .bank = 64 * 1024, .most = 64 * 1024, .connection = 1 << 20 },
     [H2_CLIENT] = { .share = 32 * 1024, .bank = 1 << 20, .most = 256 * 1024, .connection = 4 << 20 },
 };
 

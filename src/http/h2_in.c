@@ -5,7 +5,7 @@
 #include "http/h2_private.h"
 
 enum {
-    PIECE_SMALL = 1024, /* bytes of storage, its head included */
+    PIECE_SMALL = 1024, /* bytes of content: a stream's own window */
     PIECE_LARGE = 4096,
     GRANT_LEAST = 512, /* smaller ones are not worth a frame */
 };
@@ -120,15 +120,15 @@ void h2_in_store_chunk(struct h2_stream *s)
         size_t n;
 
         if (!last || last->end == last->size) {
-            bool small = s->chunk.size <= PIECE_SMALL - sizeof *last || s->stored_bytes < 2 * PIECE_SMALL;
+            bool small = s->chunk.size <= PIECE_SMALL || s->stored_bytes < 2 * PIECE_SMALL;
             size_t size = small ? PIECE_SMALL : PIECE_LARGE;
-            last = malloc(size);
+            last = malloc(sizeof *last + size);
             if (!last) {
                 s->chunk = BYTES_NONE;
                 h2_stream_fail(s, H2_INTERNAL_ERROR, -E_MEMORY);
                 return;
             }
-            *last = (struct piece){ .size = (uint32_t)(size - sizeof *last) };
+            *last = (struct piece){ .size = (uint32_t)size };
             list_append(&s->stored, &last->link);
         }
         n = last->size - last->end < s->chunk.size ? last->size - last->end : s->chunk.size;

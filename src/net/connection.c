@@ -104,7 +104,8 @@ static ssize_t write_socket(struct connection *c, struct bytes data)
         n = sendmsg(c->watch.fd, &message, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     if (n < 0) {
-        if (errno != EAGAIN && errno != ENOTCONN && errno != EINPROGRESS) { /* the last: a fast open without its cookie */
+        if (errno != EAGAIN && errno != ENOTCONN &&
+            errno != EINPROGRESS) { /* the last: a fast open without its cookie */
             c->was_reset |= errno == ECONNRESET;
             return -E_RESET;
         }
@@ -295,6 +296,12 @@ static void plain_nothing(struct connection *c)
 static const struct connection_ops plain_ops = {
     plain_receive, plain_holds, plain_room, plain_send, write_socket, plain_seal, plain_nothing, plain_nothing,
 };
+
+ssize_t connection_send_now(struct connection *c, struct bytes data)
+{
+    CHECK(!c->finish_asked);
+    return c->ops == &plain_ops ? write_socket(c, data) : c->ops->send(c, data);
+}
 
 struct connection *connection_back_to_plain(struct connection *tls)
 {

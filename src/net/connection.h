@@ -109,6 +109,9 @@ ssize_t connection_send(struct connection *c, struct bytes data) MUST_USE;
  * with connection_flush(). What was sent before leaves before. Returns the bytes taken (0: flush, or wait for on_event)
  * or an error. */
 ssize_t connection_pass(struct connection *c, struct bytes data) MUST_USE;
+/* The same, but of a plain connection: straight to the socket, behind what was collected; what it does not take stays the
+ * caller's. */
+ssize_t connection_send_now(struct connection *c, struct bytes data) MUST_USE;
 /* Writes as much as the socket takes. Returns 0 when nothing is left, -E_AGAIN (on_event follows), -E_RESET, ... */
 int connection_flush(struct connection *c) MUST_USE;
 /* Ends our direction after what was sent: close_notify and FIN. Takes effect with connection_flush(). */

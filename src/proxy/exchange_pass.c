@@ -94,6 +94,19 @@ static int pass_request_body(struct exchange *x)
     return 0;
 }
 
+/* No more is read of the server than the client's stream takes, where many of those share a connection's memory: but a
+ * little, that heads and ends are seen. */
+static void pace_server(struct exchange *x)
+{
+    const struct stream_ops *client = x->client->ops, *server = x->server->stream.ops;
+    size_t room;
+
+    if (!client->room || !server->pace)
+        return;
+    room = client->room(x->client);
+    server->pace(&x->server->stream, room > BUFFER_TINY ? room : BUFFER_TINY);
+}
+
 static int pass_request(struct exchange *x)
 {
     int error = x->request_head_sent ? 0 : pass_request_head(x);
@@ -105,6 +118,7 @@ static int pass_request(struct exchange *x)
     if (x->request_ended || x->request_unwanted)
         return 0;
     if (x->tunnel != TUNNEL_ASKED) { /* what comes behind such a request is the tunnel's, or another request */
+        pace_server(x);
         error = pass_request_body(x);
         if (error || !x->client_ended || x->request_unwanted || replay_left(&x->replay).size)
             return error;
@@ -121,19 +135,6 @@ static int pass_request(struct exchange *x)
     x->request_ended = true;
     x->request_end_ns = loop_now(exchange_loop(x));
     return 0;
-}
-
-/* No more is read of the server than the client's stream takes, where many of those share a connection's memory: but a
- * little, that heads and ends are seen. */
-static void pace_server(struct exchange *x)
-{
-    const struct stream_ops *client = x->client->ops, *server = x->server->stream.ops;
-    size_t room;
-
-    if (!client->room || !server->pace)
-        return;
-    room = client->room(x->client);
-    server->pace(&x->server->stream, room > BUFFER_TINY ? room : BUFFER_TINY);
 }
 
 /* The response's head, interim ones passed on. Returns 0 when the final one is there, -E_AGAIN, or a dealt-with error. */

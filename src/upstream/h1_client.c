@@ -68,6 +68,7 @@ static void pace(struct stream *s, size_t most)
 {
     struct connection *c = client_of(s)->wire.connection;
 
+    client_of(s)->wire.lean = true;
     if (most)
         c->receive_most = most;
     else
@@ -219,6 +220,8 @@ static void begin(struct h1_client *c, const struct link_request *request)
     c->trailers = NULL;
     c->head_seen = c->persistent = c->upgrade_asked = false;
     c->wire.connection->receive_most = 0;
+    c->wire.lean = false;
+    c->wire.chunk_left = 0;
     c->wire.scan = (struct h1_scan){ 0 };
     c->wire.in_ended = c->wire.out_ended = false;
     c->wire_out_before = c->wire.connection->wire_out;

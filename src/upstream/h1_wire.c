@@ -103,6 +103,7 @@ int h1_wire_send_head(struct h1_wire *w, const struct message *m, enum http_vers
     w->chunked_out = m->body == BODY_STREAMED;
     w->out_left = m->body == BODY_LENGTH ? m->length : m->body == BODY_NONE ? 0 : UINT64_MAX;
     w->out_ended = false;
+    w->chunk_left = 0;
     if (m->body == BODY_TUNNEL)
         h1_wire_open_tunnel(w, m);
     return 0;
@@ -135,8 +136,40 @@ static ssize_t send_chunk(struct h1_wire *w, struct bytes data)
     return sent < 0 ? sent : (ssize_t)data.size;
 }
 
+/* Content goes straight to the socket, with what was collected before it; a chunk that it takes a part of goes on with
+ * the next call. */
+static ssize_t send_lean(struct h1_wire *w, struct bytes data)
+{
+    struct connection *c = w->connection;
+    uint8_t head[H1_CHUNK_HEAD];
+    ssize_t sent;
+
+    if (!w->chunked_out || data.size == 0)
+        return connection_send_now(c, data);
+    if (w->chunk_left == 0) {
+        if (connection_room(c) < H1_CHUNK_HEAD + 2)
+            return 0;
+        sent = connection_send(c, bytes_of(head, (size_t)h1_write_chunk_head(data.size, head)));
+        if (sent < 0)
+            return sent;
+        w->chunk_left = data.size;
+    }
+    sent = connection_send_now(c, bytes_part(data, 0, w->chunk_left));
+    if (sent <= 0)
+        return sent;
+    w->chunk_left -= (uint64_t)sent;
+    if (w->chunk_left == 0) {
+        ssize_t end = connection_send(c, BYTES_LITERAL("\r\n"));
+        if (end < 0)
+            return end;
+    }
+    return sent;
+}
+
 static ssize_t send_some(struct h1_wire *w, struct bytes data)
 {
+    if (w->lean)
+        return send_lean(w, data);
     return w->chunked_out ? send_chunk(w, data) : connection_send(w->connection, data);
 }
 

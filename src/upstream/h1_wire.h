@@ -14,6 +14,8 @@ struct h1_wire {
     bool in_ended;
     bool chunked_out;     /* the content that is being sent is chunked */
     bool out_ended;
+    bool lean;            /* what the socket does not take of content stays with its sender */
+    uint64_t chunk_left;  /* lean: of the chunk that was begun */
     uint64_t out_left;    /* of a Content-Length that was announced; UINT64_MAX: any */
     bool tunnel;          /* both directions are bytes of another protocol; each ends with its half of the connection */
     bool says_its_end;    /* and that protocol has an end of its own: one of TLS without close_notify hides nothing */

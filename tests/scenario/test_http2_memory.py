@@ -1,9 +1,12 @@
 """What a hundred stalled HTTP/2 streams cost, and that nobody waits for them (RFC 9113 5.2)."""
+import socket
+import threading
 
 import pytest
 
 from support.backend import response
-from support.h2 import INITIAL_WINDOW_SIZE, h2_client
+from support.h2 import DATA, INITIAL_WINDOW_SIZE, WINDOW_UPDATE, frame, h2_client
+from support.ports import free_port
 from support.unlade import release_binary, site
 
 KB = 1024
@@ -46,5 +49,81 @@ def test_a_hundred_streams_with_closed_windows_cost_half_a_megabyte(released, ba
     cost = (proportional_bytes(released.worker) - before) / CONNECTIONS
     for c in clients:
         c.close()
+    print(f"{cost / KB:.0f} KB")
+    assert cost <= MOST
+
+
+class Deaf:
+    """A server that accepts and never reads, with little room for what is sent to it."""
+
+    def __init__(self):
+        self.port = free_port()
+        self.kept = []
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.listener.bind(("127.0.0.1", self.port))
+        self.listener.listen(1024)
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        while True:
+            try:
+                self.kept.append(self.listener.accept()[0])
+            except OSError:
+                return
+
+    def close(self):
+        self.listener.close()
+        for each in self.kept:
+            each.close()
+
+
+def fill(c, numbers):
+    """Sends on each stream until the server lets no more come. Returns the bytes."""
+    credit, looked, total = dict.fromkeys(numbers, c.peer_settings[INITIAL_WINDOW_SIZE]), len(c.frames), 0
+    while True:
+        pieces = []
+        for n in numbers:
+            while credit[n]:
+                size = min(credit[n], 16384)
+                pieces.append(frame(DATA, 0, n, bytes(size)))
+                credit[n] -= size
+                total += size
+        c.send(b"".join(pieces))
+        try:
+            c.take(0.3)
+        except socket.timeout:
+            c.ping()                # all that was due has come
+            if len(c.frames) == looked + 1:
+                return total
+        for f in c.frames[looked:]:
+            if f.kind == WINDOW_UPDATE and f.stream in credit:
+                credit[f.stream] += f.number
+        looked = len(c.frames)
+
+
+@pytest.mark.memory
+@pytest.mark.parametrize("how", ["length", "streamed"])
+def test_a_hundred_uploads_that_the_server_does_not_take_cost_half_a_megabyte(start, backend, port, certificate, pki, how):
+    deaf = Deaf()
+    config = site(port, backend.port, certificate, log={"access": "off"}, listener={"timeouts": {"body_rate": "off"}})
+    config["upstreams"]["deaf"] = {"servers": [f"127.0.0.1:{deaf.port}"], "timeouts": {"response_gap": "1h", "response_head": "1h"}}
+    config["listeners"]["web"]["routes"] = [{"path": "/deaf/", "to": "deaf"}]
+    proxy = start(config, program=release_binary())
+    (worker,) = proxy.workers()
+    more = [("content-length", str(1 << 30))] if how == "length" else []
+    with h2_client(port, pki) as c:
+        fill(c, [c.open("/deaf/", method="POST", end=False, more=more) for _ in range(4)]) # what a thread keeps warm
+    before = proportional_bytes(worker)
+    clients = [h2_client(port, pki) for _ in range(CONNECTIONS)]
+    for c in clients:
+        numbers = [c.open("/deaf/", method="POST", end=False, more=more) for _ in range(STREAMS - 1)]
+        assert fill(c, numbers) > STREAMS * 2048
+    cost = (proportional_bytes(worker) - before) / CONNECTIONS
+    for c in clients:
+        assert c.fetch("/", body=b"y" * 1000).status == 200 # a neighbour of a hundred that stand still
+        c.close()
+    deaf.close()
     print(f"{cost / KB:.0f} KB")
     assert cost <= MOST
