@@ -43,3 +43,14 @@ def test_a_stop_is_told_twice_and_what_runs_ends_in_order(start, backend, port, 
         assert c.response(number).body == b"late"
         c.drain()
         assert c.closed
+
+
+def test_a_large_upload_and_its_echo_are_the_same(stack, pki, tmp_path):
+    content = bytes(range(256)) * 20000
+    (tmp_path / "content").write_bytes(content)
+    stack.backend.answer = lambda e: e.send(response(e.read_body()))
+    for more in ((), ("-H", "Content-Length:")):
+        done = curl(stack.port, pki, "/", "--http2", "-T", tmp_path / "content", "-o", tmp_path / "echo", "-w", "%{http_version}",
+                    "-H", "Expect:", *more)
+        assert done.stdout == "2", done
+        assert (tmp_path / "echo").read_bytes() == content
