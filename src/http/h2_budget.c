@@ -7,7 +7,9 @@
 enum {
     BUDGET_MOST = 8000, /* points */
     FILL = 400,         /* points a second */
-    BLOCK_PIECES = 4,   /* a header block may take so many times the bytes that its fields may have */
+    CUT_LEAST = 64,     /* bytes */
+    UPDATES_DUE_MOST = 500,
+    BLOCK_PIECES = 4, /* a header block may take so many times the bytes that its fields may have */
 };
 #define NS_PER_SECOND 1000000000ull
 
@@ -101,16 +103,17 @@ void h2_budget_frame(struct h2 *h, const nghttp2_frame_hd *hd)
     }
 }
 
-/* DATA was sent. A frame that the peer's window did not cut calls for a PING (gRPC measures the line so) and for window
- * updates of the stream and the connection, however small: they are free. Else a peer could ask for a response byte by
- * byte. */
+/* DATA was sent. It calls for a PING (gRPC measures the line so) and for window updates of the stream and the connection,
+ * however small: many clients answer each frame so, and it was us who made it small. They are free, but for frames of a few
+ * bytes that the peer's window has cut: else a response could be asked for byte by byte. */
 void h2_budget_sent(struct h2_budget *b, size_t length, bool cut)
 {
     h2_budget_refund(b, 1 + (int64_t)(length / 1024));
-    if (cut)
+    if (cut && length < CUT_LEAST)
         return;
     b->pings_due = true;
-    b->updates_due = 2;
+    if (b->updates_due < UPDATES_DUE_MOST)
+        b->updates_due += 2;
 }
 
 void h2_budget_update(struct h2_budget *b, int32_t increment)
@@ -118,5 +121,5 @@ void h2_budget_update(struct h2_budget *b, int32_t increment)
     if (b->updates_due)
         b->updates_due--;
     else
-        h2_budget_charge(b, WORK_WINDOW_UPDATE, increment < 256 ? 8 : 1);
+        h2_budget_charge(b, WORK_WINDOW_UPDATE, increment < 256 ? 3 : 1);
 }

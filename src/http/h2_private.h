@@ -67,7 +67,7 @@ struct h2_budget {
     int64_t left;
     uint64_t filled_ns;
     bool pings_due;            /* DATA was sent: the next PING is free, */
-    uint8_t updates_due;       /* and so many window updates */
+    uint16_t updates_due;      /* and so many window updates */
     int64_t used[WORK_KINDS];  /* since it was full */
     const char *flood;         /* what used it up */
 };

@@ -48,7 +48,8 @@ def test_a_hundred_stalled_responses_cost_at_most_512_KB_a_connection(released, 
     with open(released.nginx.file("1M"), "rb") as f:
         whole = f.read()
     values = {INITIAL_WINDOW_SIZE: 0} if windows == "of the streams" else {INITIAL_WINDOW_SIZE: LARGEST_WINDOW}
-    with h2_client(port, pki) as warm:
+    with h2_client(port, pki, values={INITIAL_WINDOW_SIZE: 4 * MB}, window=False) as warm:
+        warm.window_update(0, 1 << 30)
         for number in [warm.open("/100k") for _ in range(90)]:
             assert warm.response(number).status == 200
     before = pss(released.worker)
