@@ -113,23 +113,36 @@ bool h2_in_data(struct h2_stream *s, struct bytes data)
     return true;
 }
 
+/* The last piece where it has room, else a new one; NULL: memory. */
+static struct piece *piece_with_room(struct h2_stream *s)
+{
+    bool small = s->chunk.size <= PIECE_SMALL || s->stored_bytes < 2 * PIECE_SMALL;
+    uint32_t size = small ? PIECE_SMALL : PIECE_LARGE;
+    struct piece *p;
+
+    if (!list_is_empty(&s->stored)) {
+        p = LIST_LAST(&s->stored, struct piece, link);
+        if (p->end < p->size)
+            return p;
+    }
+    p = malloc(sizeof *p + size);
+    if (!p)
+        return NULL;
+    *p = (struct piece){ .size = size };
+    list_append(&s->stored, &p->link);
+    return p;
+}
+
 void h2_in_store_chunk(struct h2_stream *s)
 {
     while (s->chunk.size) {
-        struct piece *last = list_is_empty(&s->stored) ? NULL : LIST_LAST(&s->stored, struct piece, link);
+        struct piece *last = piece_with_room(s);
         size_t n;
 
-        if (!last || last->end == last->size) {
-            bool small = s->chunk.size <= PIECE_SMALL || s->stored_bytes < 2 * PIECE_SMALL;
-            size_t size = small ? PIECE_SMALL : PIECE_LARGE;
-            last = malloc(sizeof *last + size);
-            if (!last) {
-                s->chunk = BYTES_NONE;
-                h2_stream_fail(s, H2_INTERNAL_ERROR, -E_MEMORY);
-                return;
-            }
-            *last = (struct piece){ .size = (uint32_t)size };
-            list_append(&s->stored, &last->link);
+        if (!last) {
+            s->chunk = BYTES_NONE;
+            h2_stream_fail(s, H2_INTERNAL_ERROR, -E_MEMORY);
+            return;
         }
         n = last->size - last->end < s->chunk.size ? last->size - last->end : s->chunk.size;
         memcpy(last->bytes + last->end, s->chunk.at, n);
@@ -156,9 +169,9 @@ void h2_in_ended(struct h2_stream *s)
 
 void h2_in_drop(struct h2_stream *s)
 {
-    struct piece *p;
+    LIST_EACH (&s->stored, link) {
+        struct piece *p = CONTAINER_OF(link, struct piece, link);
 
-    while ((p = first_piece(s)) != NULL) {
         count_stored(s, -(int64_t)(p->end - p->start));
         drop_piece(p);
     }

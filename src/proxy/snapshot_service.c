@@ -64,6 +64,19 @@ static void check_alpn_name(struct builder *b, const char *name, const void *fie
         build_error(b, field, "an ALPN name has 1 to 255 bytes");
 }
 
+/* Whether an earlier one is the same as the one at `number`. */
+static bool stands_before(const struct option_list *list, size_t number)
+{
+    const char *name = OPTION_ITEM(struct alpn_name_options, list, number)->name;
+
+    for (size_t i = 0; i < number; i++) {
+        const struct alpn_name_options *o = OPTION_ITEM(struct alpn_name_options, list, i);
+        if (o->name && strcmp(o->name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* The names of an `alpn`. */
 static const char *const *alpn_names(struct builder *b, const struct option_list *list, int protocol)
 {
@@ -78,7 +91,7 @@ static const char *const *alpn_names(struct builder *b, const struct option_list
         check_alpn_name(b, o->name, o);
         if (protocol == SERVICE_HTTP && !is_among(o->name, http_alpn, name_count(http_alpn)))
             build_error(b, o, "\"%s\" is no HTTP that is spoken here: for another protocol, write `by_alpn`", o->name);
-        else if (is_among(o->name, names, n))
+        else if (stands_before(list, i))
             build_error(b, o, "\"%s\" stands here twice", o->name);
         else
             names[n++] = o->name;
@@ -117,7 +130,7 @@ static const char *const *with_by_alpn(struct builder *b, const struct snapshot_
     size_t n = 0;
 
     for (size_t i = 0; i < l->by_alpn_count; i++)
-        if (l->by_alpn[i].service.protocol != SERVICE_PASSTHROUGH)
+        if (l->by_alpn[i].service.protocol != SERVICE_PASSTHROUGH && l->by_alpn[i].name.at)
             names[n++] = (const char *)l->by_alpn[i].name.at;
     for (size_t i = 0; own[i]; i++)
         if (!is_among(own[i], names, n))
