@@ -50,6 +50,14 @@ static size_t name_count(const char *const *names)
     return n;
 }
 
+static bool is_http(const char *name)
+{
+    for (const char *const *known = http_alpn; *known; known++)
+        if (strcmp(*known, name) == 0)
+            return true;
+    return false;
+}
+
 static bool is_among(const char *name, const char *const *names, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -89,7 +97,7 @@ static const char *const *alpn_names(struct builder *b, const struct option_list
         if (!o->name)
             continue; /* complained about by the reader */
         check_alpn_name(b, o->name, o);
-        if (protocol == SERVICE_HTTP && !is_among(o->name, http_alpn, name_count(http_alpn)))
+        if (protocol == SERVICE_HTTP && !is_http(o->name))
             build_error(b, o, "\"%s\" is no HTTP that is spoken here: for another protocol, write `by_alpn`", o->name);
         else if (stands_before(list, i))
             build_error(b, o, "\"%s\" stands here twice", o->name);
@@ -130,7 +138,7 @@ static const char *const *with_by_alpn(struct builder *b, const struct snapshot_
     size_t n = 0;
 
     for (size_t i = 0; i < l->by_alpn_count; i++)
-        if (l->by_alpn[i].service.protocol != SERVICE_PASSTHROUGH && l->by_alpn[i].name.at)
+        if (l->by_alpn[i].service.protocol != SERVICE_PASSTHROUGH)
             names[n++] = (const char *)l->by_alpn[i].name.at;
     for (size_t i = 0; own[i]; i++)
         if (!is_among(own[i], names, n))
