@@ -430,8 +430,3 @@ size_t h2_stored_bytes(const struct h2 *h)
 {
     return h->stored_bytes;
 }
-
-bool h2_has_waiting(const struct h2 *h)
-{
-    return h->waiting_count != 0;
-}

@@ -95,6 +95,7 @@ struct h2_stream {
     /* Private. */
     enum http_method method;   /* of the request */
     bool live;                 /* nghttp2 has a stream of that id */
+    bool head_waits;           /* for room alone, whatever the windows are: a head, trailers, the end */
     bool head_sent, end_due, keeps_end, final_seen, trailers_seen, in_event;
     const struct fields *trailers_out;
     struct list link;          /* of the machine's streams */
@@ -140,7 +141,7 @@ void h2_stream_close(struct h2_stream *s, enum h2_code code);
 void h2_stream_poke(struct h2_stream *s);
 
 uint32_t h2_stream_count(const struct h2 *h);    /* that are open for us, closed ones that their users still hold not counted */
-/* Whether streams wait for the connection's room or window. */
+/* Whether streams wait for the connection's room, and for that alone: who waits for its window is not among them. */
 bool h2_has_waiting(const struct h2 *h);
 /* Bytes of storage held for contents that nobody took yet. */
 size_t h2_stored_bytes(const struct h2 *h);

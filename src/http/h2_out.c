@@ -46,6 +46,42 @@ static struct h2_stream *first_waiting(const struct h2 *h)
     return NULL;
 }
 
+static size_t connection_most(const struct h2 *h)
+{
+    size_t room = h->owner->room(h->user), heads;
+    int32_t window = nghttp2_session_get_remote_window_size(h->session);
+
+    if (window <= 0 || room <= H2_FRAME_HEAD)
+        return 0;
+    heads = (room / 16384 + 1) * H2_FRAME_HEAD;
+    room = room > heads ? room - heads : 0;
+    return room < (size_t)window ? room : (size_t)window;
+}
+
+/* Who needs room alone, and no window. */
+static struct h2_stream *first_with_head(const struct h2 *h)
+{
+    for (unsigned u = 0; u < H2_URGENCIES; u++)
+        LIST_EACH (&h->waiting[u], at)
+            if (CONTAINER_OF(at, struct h2_stream, wait_link)->head_waits)
+                return CONTAINER_OF(at, struct h2_stream, wait_link);
+    return NULL;
+}
+
+static struct h2_stream *next_to_serve(const struct h2 *h)
+{
+    if (h->owner->room(h->user) < ROOM_LEAST)
+        return NULL;
+    return connection_most(h) ? first_waiting(h) : first_with_head(h);
+}
+
+bool h2_has_waiting(const struct h2 *h)
+{
+    if (h->waiting_count == 0)
+        return false;
+    return nghttp2_session_get_remote_window_size(h->session) > 0 || first_with_head(h);
+}
+
 /* Whether one that waits is to send before s does. */
 static bool others_first(const struct h2_stream *s)
 {
@@ -76,18 +112,6 @@ void h2_out_window(struct h2_stream *s)
 {
     s->blocked_by_peer = false;
     wait_for_turn(s);
-}
-
-static size_t connection_most(const struct h2 *h)
-{
-    size_t room = h->owner->room(h->user), heads;
-    int32_t window = nghttp2_session_get_remote_window_size(h->session);
-
-    if (window <= 0 || room <= H2_FRAME_HEAD)
-        return 0;
-    heads = (room / 16384 + 1) * H2_FRAME_HEAD;
-    room = room > heads ? room - heads : 0;
-    return room < (size_t)window ? room : (size_t)window;
 }
 
 size_t h2_out_room(struct stream *st)
@@ -121,9 +145,10 @@ void h2_out_progress(const struct stream *st, struct stream_progress *ret)
 
 void h2_out_serve(struct h2 *h)
 {
+    struct h2_stream *s;
+
     h->serve_due = false;
-    while (!h->error && h->waiting_count && connection_most(h) && h->owner->room(h->user) >= ROOM_LEAST) {
-        struct h2_stream *s = first_waiting(h);
+    while (!h->error && h->waiting_count && (s = next_to_serve(h)) != NULL) {
         uint64_t before = h->written;
         bool shares;
 
@@ -225,7 +250,8 @@ static int check_room(struct h2_stream *s, const struct head_out *o)
         return -E_HEAD_TOO_LARGE;
     if (needed > 16384)
         needed = 16384; /* the rest follows in CONTINUATION when there is room; nghttp2 has a copy of it */
-    if (s->h2->owner->room(s->h2->user) >= needed)
+    s->head_waits = s->h2->owner->room(s->h2->user) < needed;
+    if (!s->head_waits)
         return 0;
     enlist(s);
     return -E_AGAIN;
@@ -419,7 +445,8 @@ int h2_out_end(struct stream *st, const struct fields *trailers)
     if ((trailers && trailers->count) || nghttp2_session_get_remote_window_size(h->session) <= 0 ||
         nghttp2_session_get_stream_remote_window_size(h->session, s->id) <= 0)
         return end_with_head(s, trailers);
-    if (h->owner->room(h->user) < H2_FRAME_HEAD) {
+    s->head_waits = h->owner->room(h->user) < H2_FRAME_HEAD;
+    if (s->head_waits) {
         enlist(s);
         return -E_AGAIN;
     }

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from support import processes
 from support.backend import Backend, response
 from support.h2 import (
     CANCEL, DATA, END_HEADERS, END_STREAM, INITIAL_WINDOW_SIZE, LARGEST_WINDOW, MAX_CONCURRENT_STREAMS, NO_ERROR, PROTOCOL_ERROR, frame, h2_client,
@@ -456,6 +457,30 @@ def test_an_answer_that_is_late_overtakes(proxy, pki):
         came = [f.stream for f in c.frames[start:] if f.kind == DATA and f.payload]
         assert came[0] == slow
         assert len(c.response(bulk).body) == 500000
+
+
+def test_heads_and_ends_pass_a_closed_window(proxy, full):
+    """More of them than there is room for at once; the connection's window stays closed."""
+    proxy.backend.answer = lambda e: e.send(b"HTTP/1.1 200 OK\r\nX-Long: " + b"l" * 4000 + b"\r\nContent-Length: 2\r\n\r\nok")
+    numbers = [full.open() for _ in range(95)]
+    full.wait(lambda: all(full.stream(n).status for n in numbers), "the heads")
+    assert not any(full.stream(n).body for n in numbers)
+    proxy.backend.answer = lambda e: e.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+    assert full.fetch().status == 204
+    full.window_update(0, 1000)
+    for n in numbers:
+        assert bytes(full.response(n).body) == b"ok"
+
+
+def test_a_closed_window_costs_no_time(proxy, full):
+    """Nobody looks again and again whether it has opened."""
+    numbers = ask(full, *[None] * 20)
+    full.ping()
+    (worker,) = proxy.workers()
+    before = processes.cpu_seconds(worker)
+    full.silent(1.0)
+    assert processes.cpu_seconds(worker) - before < 0.5
+    assert order_of(full, numbers) == numbers
 
 
 # ---- the end of the service ----
