@@ -12,7 +12,7 @@ static struct proxy_header told_to_us(const struct session *s)
 
     if (s->via) /* it was read once already, with a limit of its own */
         CHECK(proxy_header_read(bytes_of(s->via->header, s->via->header_bytes), PROXY_V2_MOST, &h) ==
-              s->via->header_bytes);
+              (int)s->via->header_bytes);
     return h;
 }
 

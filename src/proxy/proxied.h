@@ -18,7 +18,7 @@
 /* A header that announced a client. */
 struct session_via {
     struct address proxy;   /* who sent it: the connection's own peer */
-    uint16_t header_bytes;
+    uint32_t header_bytes;
     uint8_t header[];       /* as it came, good, of the command PROXY */
 };
 

@@ -30,7 +30,7 @@ static int keep(struct session *s, struct bytes raw)
     if (!via)
         return -E_MEMORY;
     via->proxy = s->peer;
-    via->header_bytes = (uint16_t)raw.size;
+    via->header_bytes = (uint32_t)raw.size;
     memcpy(via->header, raw.at, raw.size);
     s->via = via;
     return 0;

@@ -376,3 +376,16 @@ def test_haproxy_receives_from_a_relay(start, port, pki, certificate, tmp_path):
         start(tcp_site(port, f"127.0.0.1:{back}", certificate, "v2"))
         with Client(context(pki).wrap_socket(from_address(port), server_hostname="a.test")) as c:
             assert c.request(get()).body == b"127.0.0.9"
+
+
+@pytest.mark.parametrize("size", [65535, 65536, 65551])
+def test_the_longest_headers_that_are_taken_are_understood_when_it_comes_to_telling(start, port, receiver, size):
+    header = pp.v2(tlvs=pp.tlv(pp.NOOP, bytes(size - 28 - 3)))
+    assert len(header) == size
+    proxy = sending(start, port, receiver.address, "v2",
+                    listener={"proxy_protocol": {"from": ["127.0.0.1"], "header": "65551"}})
+    sock = connect(port)
+    sock.sendall(header)
+    with Client(sock) as c:
+        assert c.request(get()).status == 200
+    assert receiver.headers[0].source == ("192.0.2.7", 56324)
