@@ -76,6 +76,8 @@ int connection_read_socket(struct connection *c, struct buffer *into)
     }
     if (n == 0 && c->was_reset)
         return -E_RESET;
+    if (n == 0)
+        c->end_read = true;
     if ((size_t)n < room)
         c->readable = c->peer_ended && n > 0;
     buffer_commit(into, (size_t)n);

@@ -47,6 +47,7 @@ struct connection {
     bool readable;      /* the socket may have more */
     bool writable;      /* the socket may take more */
     bool peer_ended;    /* the kernel said so: the next short read is not the last */
+    bool end_read;      /* and a read has said it: no event tells it again to an owner who comes later */
     bool hung_up;       /* reset, or both directions have ended */
     bool was_reset;     /* a write was told so; the kernel says it once, and then ends reading as if in order */
     bool finish_asked;  /* connection_finish() was called */

@@ -68,7 +68,7 @@ static struct bytes next_piece(const struct connection *from, const struct conne
     return data;
 }
 
-/* Returns whether something came. */
+/* Returns whether something came. An end that an earlier stage met, behind words that are ours, is an end for us too. */
 static bool receive(struct way *w, struct connection *from)
 {
     int n;
@@ -76,7 +76,7 @@ static bool receive(struct way *w, struct connection *from)
     if (w->source_ended || w->source_error)
         return false;
     n = connection_receive(from);
-    if (n == 0)
+    if (n == 0 || (n == -E_AGAIN && from->end_read && !connection_is_tls(from)))
         w->source_ended = true;
     else if (n < 0 && n != -E_AGAIN)
         w->source_error = n;

@@ -310,6 +310,23 @@ def test_bytes_behind_a_cancel_request_are_refused(echoing, pki):
     assert not echoing.backend.connections
 
 
+def test_a_client_that_ends_in_the_segment_of_its_startup_has_ended_for_the_server(start, port, leaf):
+    heard = []
+
+    def handler(sock):
+        heard.append(read_all(sock))
+        sock.sendall(b"goodbye")
+
+    with RawServer(handler) as server:
+        start(postgres_site(port, server.port, leaf, {"require_tls": False}))
+        with connect(port) as c:
+            c.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            c.sendall(STARTUP)
+            c.shutdown(socket.SHUT_WR)
+            assert read_all(c) == b"goodbye"
+    assert heard == [STARTUP]
+
+
 def test_without_a_server_the_client_is_told_so(start, port, leaf, pki):
     proxy = start(postgres_site(port, free_port(), leaf))
     with wrapped(connect(port), pki, alpn=["postgresql"]) as tls:

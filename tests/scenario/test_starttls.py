@@ -425,6 +425,19 @@ def test_a_server_that_does_not_greet_is_waited_for_no_longer_than_told(start, p
         assert proxy.access_records()[0]["error"] == "timeout_response"
 
 
+def test_a_server_that_ends_in_the_segment_of_its_greeting_has_ended_for_the_client(start, port, certificate, pki, protocol):
+    def handler(sock):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        sock.sendall(OF_SERVER[protocol])
+        sock.shutdown(socket.SHUT_WR)
+        read_all(sock)
+
+    with RawServer(handler) as server:
+        start(mail(port, server.port, certificate, protocol))
+        with starttls(port, protocol, pki) as c:
+            assert c.rest() == b""
+
+
 def test_a_client_that_goes_while_the_server_is_silent_leaves_nothing_behind(start, port, certificate, pki):
     ended = []
 
