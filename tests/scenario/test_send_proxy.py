@@ -382,8 +382,8 @@ def test_haproxy_receives_from_a_relay(start, port, pki, certificate, tmp_path):
 def test_the_longest_headers_that_are_taken_are_understood_when_it_comes_to_telling(start, port, receiver, size):
     header = pp.v2(tlvs=pp.tlv(pp.NOOP, bytes(size - 28 - 3)))
     assert len(header) == size
-    proxy = sending(start, port, receiver.address, "v2",
-                    listener={"proxy_protocol": {"from": ["127.0.0.1"], "header": "65551"}})
+    sending(start, port, receiver.address, "v2",
+            listener={"proxy_protocol": {"from": ["127.0.0.1"], "header": "65551"}})
     sock = connect(port)
     sock.sendall(header)
     with Client(sock) as c:
