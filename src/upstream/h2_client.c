@@ -516,10 +516,11 @@ struct h2_client *h2_client_new(struct backend *b, const struct link_request *re
     return c;
 }
 
-/* An idle connection that was not heard of may have ended meanwhile, unseen in this turn. */
+/* An idle connection that was not heard of may have ended meanwhile, unseen in this turn. One that is just being heard, and
+ * whose last link looks for another place, goes on with that by itself: what it holds is in its machine's hands. */
 static bool still_stands(struct h2_client *c)
 {
-    if (c->link_count || socket_is_quiet(c->dial.connection->watch.fd))
+    if (c->busy || c->link_count || socket_is_quiet(c->dial.connection->watch.fd))
         return true;
     c->busy++;
     c->dial.connection->readable = true;

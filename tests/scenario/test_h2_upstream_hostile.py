@@ -397,3 +397,19 @@ def test_a_server_that_speaks_http_1_is_a_502(start, backend, port):
     backend.answer = lambda e: None
     assert ask(port).status == 502
     backend.failures.clear()
+
+
+def test_a_refusal_in_the_midst_of_what_else_the_server_says_is_sent_again_at_once(proxy, server, port):
+    def refuse(c, stream):
+        reset = (4).to_bytes(3, "big") + bytes([RST_STREAM, 0]) + stream.id.to_bytes(4, "big") + REFUSED_STREAM.to_bytes(4, "big")
+        unknown = (16000).to_bytes(3, "big") + bytes([0x60, 0, 0, 0, 0, 0]) + b"x" * 16000
+        with c.lock:  # more than is received at once: the rest is still there when the request is sent again
+            c.flush()
+            c.sock.sendall(reset + unknown * 40)
+    refuse_once = once(refuse)
+    server.on_end = lambda c, s: refuse_once(c, s) or c.respond(s)
+    for _ in range(5):
+        r = ask(port, method="POST", body=b"body")
+        assert r.status == 200
+        refuse_once = once(refuse)
+    assert len(server.connections) == 1
