@@ -316,6 +316,16 @@ static void combined_field(struct writer *w, struct bytes value, size_t most)
     put_escaped(w, value.size ? value : BYTES_LITERAL("-"), most, 0, combined_piece);
 }
 
+/* The first field stands without quotes, so that a space would end it. */
+static size_t client_piece(struct bytes b, char piece[8], size_t *ret_size)
+{
+    if (b.at[0] != ' ')
+        return combined_piece(b, piece, ret_size);
+    memcpy(piece, "\\x20", 4);
+    *ret_size = 4;
+    return 1;
+}
+
 static size_t format_combined(const struct access_record *r, struct writer *w)
 {
     static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
@@ -325,7 +335,7 @@ static size_t format_combined(const struct access_record *r, struct writer *w)
 
     if (r->client)
         address_print_host(r->client, client);
-    put_text(w, client);
+    put_escaped(w, bytes_of_text(client), FIELD_HOST, 0, client_piece); /* a Unix client chooses its path */
     snprintf(middle, sizeof middle, " - - [%02d/%s/%04d:%02d:%02d:%02d +0000] \"", utc->tm_mday, months[utc->tm_mon],
              utc->tm_year + 1900, utc->tm_hour, utc->tm_min, utc->tm_sec);
     put_text(w, middle);

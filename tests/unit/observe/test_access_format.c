@@ -169,6 +169,21 @@ static void combined_line_cannot_be_forged(void **state)
     assert_non_null(memmem(line, n, "\"-\" \"\\x22 200 \\x5c\\x0a\\x7f\\xff\"", 31));
 }
 
+static void combined_line_cannot_be_forged_by_a_unix_clients_path(void **state)
+{
+    static const char want[] = "unix:/tmp/a\\x20b\\x0a\\x22 - - [14/Nov/2023:22:13:20 +0000] \"GET ";
+    struct address client;
+    struct access_record r = full_record(&client);
+    char line[8192];
+    size_t n;
+
+    (void)state;
+    assert_int_equal(address_from_path("/tmp/a b\n\"", &client), 0);
+    n = access_format_line(&r, ACCESS_COMBINED, line, sizeof line);
+    assert_true(n > sizeof want);
+    assert_memory_equal(line, want, sizeof want - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +195,7 @@ int main(void)
         cmocka_unit_test(long_fields_are_cut_and_later_ones_kept),
         cmocka_unit_test(combined_line_is_the_well_known_one),
         cmocka_unit_test(combined_line_cannot_be_forged),
+        cmocka_unit_test(combined_line_cannot_be_forged_by_a_unix_clients_path),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
