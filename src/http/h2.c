@@ -385,7 +385,7 @@ bool h2_is_open(const struct h2 *h)
 
 bool h2_in_head(const struct h2 *h)
 {
-    return h->in_head;
+    return h->watch.in_block || (h->watch.is_head && h->watch.skip);
 }
 
 bool h2_can_connect_protocol(const struct h2 *h)

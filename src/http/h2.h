@@ -156,7 +156,8 @@ bool h2_is_final(const struct h2 *h); /* no stream will come: the last GOAWAY wa
 void h2_terminate(struct h2 *h, enum h2_code code);
 /* Whether the peer's preface and SETTINGS have come. */
 bool h2_is_open(const struct h2 *h);
-/* Whether a head of a request is being received just now; and client: whether extended CONNECT may be used. */
+/* Server: whether a head is being received just now, also one that is of no use any more. Client: whether extended CONNECT
+ * may be used. */
 bool h2_in_head(const struct h2 *h);
 bool h2_can_connect_protocol(const struct h2 *h);
 /* The code of the GOAWAY that came (client: streams with `unprocessed` may be repeated); -1: none did. */

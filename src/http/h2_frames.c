@@ -23,8 +23,6 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
     struct h2 *h = user;
 
     h2_budget_frame(h, hd);
-    if (hd->type == NGHTTP2_HEADERS)
-        h->in_head = true;
     if (hd->type == NGHTTP2_PRIORITY_UPDATE)
         h->ext_bytes = 0;
     return verdict(h);
@@ -77,7 +75,6 @@ static void end_of_head(struct h2 *h, const nghttp2_frame *frame)
 {
     struct h2_stream *s = h->parse.stream;
 
-    h->in_head = false;
     if (s && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
         (void)h2_priority_early(h, s);
     h2_fields_end(h, frame->hd.flags & NGHTTP2_FLAG_END_STREAM);

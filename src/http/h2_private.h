@@ -83,6 +83,7 @@ struct h2_watch {              /* server: of the frames that come */
     uint8_t head[14];          /* of the present frame, and PRIORITY's payload behind it */
     uint8_t have, want;        /* bytes of head */
     bool in_block;             /* the peer owes CONTINUATION */
+    bool is_head;              /* the present frame is HEADERS or CONTINUATION, whatever becomes of it */
     int32_t highest;           /* its latest stream; 0: none */
     uint8_t seen[H2_WATCHED / 8], ended[H2_WATCHED / 8]; /* by the stream's number */
 };
@@ -102,7 +103,7 @@ struct h2 {
     bool settled;              /* the peer knows our SETTINGS: before, its streams have RFC 9113's windows, not ours */
     uint32_t unsettled_bytes;  /* of the connection's window, to be given back then */
     struct field scratch[H2_SCRATCH]; /* of the head that is being received: it takes no more than it needs in the end */
-    bool in_head, in_first_settings, open, serve_due, pumping, draining, final, dead;
+    bool in_first_settings, open, serve_due, pumping, draining, final, dead;
     int error;
     int64_t goaway_code;
     int32_t goaway_last;

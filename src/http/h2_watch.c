@@ -76,6 +76,7 @@ static enum h2_code on_frame(struct h2 *h, uint32_t length, uint8_t type, uint8_
 {
     struct h2_watch *w = &h->watch;
 
+    w->is_head = type == NGHTTP2_HEADERS || type == NGHTTP2_CONTINUATION;
     if (w->in_block) { /* nghttp2 refuses all but CONTINUATION */
         w->in_block = type != NGHTTP2_CONTINUATION || !(flags & NGHTTP2_FLAG_END_HEADERS);
         return H2_NO_ERROR;

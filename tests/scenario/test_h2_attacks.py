@@ -554,6 +554,28 @@ def test_a_head_that_does_not_end_is_not_waited_for(start, backend, port, certif
     assert "the request head took too long" in told_once(proxy, 0)
 
 
+def test_trailers_of_a_request_that_was_reset_meanwhile_are_no_head_that_is_waited_for(start, backend, port, certificate, pki):
+    go_on = threading.Event()
+
+    def held(e):
+        assert go_on.wait(LONG)
+        e.send(response(b"late"))
+    backend.answer = held
+    start(short(port, backend, certificate, idle="60s", request_head="500ms"))
+    try:
+        with h2_client(port, pki) as c:
+            late = c.open("/late")
+            wrong = c.open("/", end=False, method="POST", more=[("content-length", "1")])
+            c.data(wrong, b"two")
+            c.expect_stream_error(wrong, PROTOCOL_ERROR)
+            c.headers(wrong, [("x-trailer", "1")])  # they were on their way
+            c.silent(1.5)
+            go_on.set()
+            assert bytes(c.response(late).body) == b"late"
+    finally:
+        go_on.set()
+
+
 def test_content_that_does_not_come_ends_its_request_alone(start, backend, port, certificate, pki):
     start(short(port, backend, certificate, idle="60s", window="500ms"))
     with h2_client(port, pki) as c:
