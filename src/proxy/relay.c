@@ -4,6 +4,7 @@
 
 #include "net/socket.h"
 #include "proxy/access.h"
+#include "proxy/proxied.h"
 
 enum {
     TURN_BYTES = 512 * 1024, /* of one direction; then others have their turn */
@@ -248,6 +249,15 @@ static struct connection *hung_up(const struct relay *r)
 
 /* ---- The stage ---- */
 
+/* Whether the client's connection itself is a Unix socket, whomever a header announced on it: there, one who wrote and went
+ * looks like one who was reset. */
+static bool is_unix(const struct session *s)
+{
+    const struct address *sender = s->via ? &s->via->proxy : &s->peer;
+
+    return sender->any.sa_family == AF_UNIX;
+}
+
 /* Whether the server was reached. If not, the relay may be gone. */
 static bool has_server(struct relay *r)
 {
@@ -264,7 +274,7 @@ static bool has_server(struct relay *r)
     }
     if (error != -E_AGAIN)
         give_up(r, error);
-    else if (s->connection->hung_up && s->peer.any.sa_family != AF_UNIX) /* there, one who wrote and went looks alike */
+    else if (s->connection->hung_up && !is_unix(s))
         give_up(r, -E_RESET);
     else if (r->server.attempts != attempts)
         session_limit(s, reach_limit_ns(&r->server));

@@ -10,6 +10,7 @@ import pytest
 from support import daemon, proxy_protocol as pp
 from support.client import Client, HelloClient, client_hello_bytes, connect, context, get
 from support.ports import free_port
+from support.raw import RawServer, read_all
 from support.unlade import Unlade, command, site
 from support.waiting import LONG, until
 
@@ -227,6 +228,22 @@ def test_a_unix_listener_can_be_listed(start, backend, tmp_path):
     sock.sendall(get())
     assert ended(sock)
     proxy.wait_stderr("connection refused: proxy unix:, listener web: what arrived is no PROXY protocol header")
+
+
+@pytest.mark.parametrize("header", [b"", pp.v1()], ids=["own", "announced"])
+def test_what_a_unix_sender_wrote_before_it_went_reaches_the_second_server(start, port, tmp_path, header):
+    path = tmp_path / "in"
+    heard = []
+    with RawServer(lambda sock: heard.append(read_all(sock))) as server:
+        config = site(port, [free_port(), server.port],
+                      listener={"protocol": "tcp", **({"proxy_protocol": {"from": ["unix"]}} if header else {})})
+        config["listeners"]["web"]["address"] = f"unix:{path}"
+        start(config)
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(path))
+            sock.sendall(header + b"the last words")
+        until(lambda: heard, "the server to hear")
+    assert heard == [b"the last words"]
 
 
 def test_an_announced_unix_client_is_unknown_to_http(start, port, backend):
