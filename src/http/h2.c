@@ -21,6 +21,7 @@ const struct stream_ops h2_stream_ops = {
 enum {
     ACKS_MOST = 100, /* of SETTINGS and PING that may wait to be sent */
     RESETS_MOST = 1 << 30,
+    UNREAD_MOST = 1000, /* frames that wait to be sent, beyond what the streams of a client may call for */
 };
 
 const struct h2_windows h2_windows[] = {
@@ -295,6 +296,13 @@ static int die(struct h2 *h, int error)
     return error;
 }
 
+/* Each refusal is a frame that nghttp2 keeps until there is room: who takes none of them could ask for any number. */
+static bool is_unread(const struct h2 *h)
+{
+    return h->options.role == H2_SERVER &&
+           nghttp2_session_get_outbound_queue_size(h->session) > UNREAD_MOST + 4 * (size_t)h->options.streams_most;
+}
+
 int h2_receive(struct h2 *h, struct bytes in, uint64_t now_ns)
 {
     bool paused = false;
@@ -324,6 +332,8 @@ int h2_receive(struct h2 *h, struct bytes in, uint64_t now_ns)
         tell(h);
     if (!h->error && h->serve_due)
         h2_out_serve(h);
+    if (!h->error && !h->budget.flood && is_unread(h))
+        h->budget.flood = "answers that are not read";
     if (!h->error && h->budget.flood)
         return die(h, -E_FLOOD);
     return h->error;
