@@ -136,6 +136,23 @@ static void pong(struct h2 *h)
         h2_drain_final(h);
 }
 
+/* nghttp2 ends the streams that the peer did not begin with, but for those whose head has not left yet. */
+static void goaway(struct h2 *h, const nghttp2_goaway *frame)
+{
+    h->goaway_code = frame->error_code;
+    if (h->options.role == H2_SERVER)
+        return;
+    LIST_EACH (&h->streams, at) {
+        struct h2_stream *s = CONTAINER_OF(at, struct h2_stream, link);
+
+        if (s->error || (s->id && (!s->live || nghttp2_session_find_stream(h->session, s->id))))
+            continue;
+        s->error = -E_RESET;
+        s->unprocessed = true;
+        h2_mark_ready(s);
+    }
+}
+
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct h2 *h = user;
@@ -161,7 +178,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
             pong(h);
         break;
     case NGHTTP2_GOAWAY:
-        h->goaway_code = frame->goaway.error_code;
+        goaway(h, &frame->goaway);
         break;
     default:
         break;
