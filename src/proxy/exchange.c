@@ -367,7 +367,8 @@ static int pass_on(struct exchange *x)
 {
     int error = forward_request(x);
 
-    x->may_be_silent = x->upstream->options->protocol != UPSTREAM_HTTP1 && grpc_is_call(&x->request);
+    x->may_be_silent =
+        x->client_version >= HTTP_2 && x->upstream->options->protocol != UPSTREAM_HTTP1 && grpc_is_call(&x->request);
     return error ? error : find_server(x);
 }
 

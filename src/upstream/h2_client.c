@@ -541,6 +541,7 @@ struct h2_client *h2_client_find(struct backend *b, const struct link_request *r
         if (!c->h2 || !request->fragile || still_stands(c))
             return c;
         rest(c);
+        return h2_client_find(b, request); /* what it heard may have ended others, the next in the list too */
     }
     return NULL;
 }

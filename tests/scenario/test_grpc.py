@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from support.client import get, plain_client
+from support.client import get, plain_client, tls_client
 from support.h2_server import H2Server
 from support.node import Node
 from support.ports import free_port
@@ -172,6 +172,15 @@ def test_a_call_stays_open_as_long_as_it_likes(start, server, port, certificate,
         assert c.until(silent)["code"] == OK
         c.write({"do": "end", "id": talk})
         assert c.until(talk)["code"] == OK
+
+
+def test_who_claims_a_call_over_http_1_is_held_to_the_least_rate(start, server, port, certificate, pki):
+    """gRPC comes over HTTP/2: the word alone, in a field, gives nobody the right to send nothing for ever."""
+    start(config(port, server.port, certificate, listener={"timeouts": {"body_rate": "100k/s", "window": "300ms"}}))
+    with tls_client(port, pki) as c:
+        c.send(get("/test.Echo/Collect", method="POST",
+                   fields=["Content-Type: application/grpc", "TE: trailers", "Content-Length: 1000"]) + b"\0\0")
+        assert b"grpc-status" in c.read_to_close().lower()
 
 
 def test_an_answer_before_the_callers_end_is_the_answer(caller):
