@@ -7,7 +7,7 @@
 enum {
     BUDGET_MOST = 8000, /* points */
     FILL = 400,         /* points a second */
-    CUT_LEAST = 64,     /* bytes */
+    CUT_LEAST = 32,     /* bytes */
     UPDATES_DUE_MOST = 500,
     BLOCK_PIECES = 4, /* a header block may take so many times the bytes that its fields may have */
 };

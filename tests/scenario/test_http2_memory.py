@@ -1,5 +1,6 @@
 """What a hundred stalled HTTP/2 streams cost, and that nobody waits for them (RFC 9113 5.2)."""
 import socket
+import statistics
 import threading
 
 import pytest
@@ -11,7 +12,7 @@ from support.unlade import release_binary, site
 
 KB = 1024
 STREAMS = 100
-CONNECTIONS = 2
+CONNECTIONS = 5
 MOST = 512 * KB # a connection
 
 
@@ -115,12 +116,13 @@ def test_a_hundred_uploads_that_the_server_does_not_take_cost_half_a_megabyte(st
     more = [("content-length", str(1 << 30))] if how == "length" else []
     with h2_client(port, pki) as c:
         fill(c, [c.open("/deaf/", method="POST", end=False, more=more) for _ in range(4)]) # what a thread keeps warm
-    before = proportional_bytes(worker)
-    clients = [h2_client(port, pki) for _ in range(CONNECTIONS)]
+    clients, costs = [h2_client(port, pki) for _ in range(CONNECTIONS)], []
     for c in clients:
+        before = proportional_bytes(worker)
         numbers = [c.open("/deaf/", method="POST", end=False, more=more) for _ in range(STREAMS - 1)]
         assert fill(c, numbers) > STREAMS * 2048
-    cost = (proportional_bytes(worker) - before) / CONNECTIONS
+        costs.append(proportional_bytes(worker) - before)
+    cost = statistics.median(costs) # one of them may pay for what the allocator takes ahead
     for c in clients:
         assert c.fetch("/", body=b"y" * 1000).status == 200 # a neighbour of a hundred that stand still
         c.close()
