@@ -529,19 +529,33 @@ static bool still_stands(struct h2_client *c)
     return !c->error && !c->leaving;
 }
 
-struct h2_client *h2_client_find(struct backend *b, const struct link_request *request)
+/* The first that takes a link, as far as one knows without listening to it. */
+static struct h2_client *first_that_takes(const struct backend *b, const struct link_request *request)
 {
     LIST_EACH (&b->shared, link) {
         struct h2_client *c = CONTAINER_OF(link, struct h2_client, pool_link);
 
         if (request->fresh && c->dialed_ns < b->lost_ns)
             continue;
-        if (!takes_more(c))
-            continue;
-        if (!c->h2 || !request->fragile || still_stands(c))
+        if (takes_more(c))
             return c;
-        rest(c);
-        return h2_client_find(b, request); /* what it heard may have ended others, the next in the list too */
+    }
+    return NULL;
+}
+
+/* Listening to one may end it, others too, or give its streams away: the list is looked through anew then. What ended is
+ * unlisted by then, and freed when this turn ends. */
+struct h2_client *h2_client_find(struct backend *b, const struct link_request *request)
+{
+    struct h2_client *c;
+
+    while ((c = first_that_takes(b, request)) != NULL) {
+        if (!c->h2 || !request->fragile)
+            return c;
+        if (!still_stands(c))
+            loop_defer(c->loop, &c->work);
+        else if (takes_more(c))
+            return c;
     }
     return NULL;
 }
