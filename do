@@ -18,7 +18,7 @@ test_packages="$test_packages redis-server redis-tools postgresql postgresql-cli
 test_packages="$test_packages postfix dovecot-imapd dovecot-pop3d swaks libnet-ssleay-perl" # behind STARTTLS
 command -v npm >/dev/null || test_packages="$test_packages npm" # other builds of nodejs bring it along
 lint_packages="clang-format clang-tidy cppcheck gcovr shellcheck"
-bench_packages="python3 openssl nginx haproxy h2o hitch stunnel4 nghttp2-client util-linux"
+bench_packages="python3 openssl nginx haproxy h2o hitch stunnel4 nghttp2-client util-linux valgrind strace"
 
 # Where the private OpenSSL lives. It is outside the tree, so that every clone on a machine shares it.
 wanted_openssl=3.5
@@ -47,6 +47,8 @@ usage: ./do WORD [ARGUMENT...]
                        --full adds ThreadSanitizer, longer fuzzing, coverage and lint
   bench [--quick] [ARGUMENT...]
                        compare with nginx, haproxy, h2o, hitch and stunnel: CPU time per operation
+  bench --instructions [OPERATION...] [--top N] [--syscalls]
+                       count what one handshake, request or megabyte costs Unlade: instructions, system calls
   format               lay out the .c files of src/ and bench/ with clang-format
   lint                 layers and limits, clang-format, clang-tidy, cppcheck, shellcheck
   install              install under PREFIX (default /usr/local), DESTDIR respected
@@ -408,6 +410,10 @@ test)
 bench)
     deps bench
     build bench
+    if [ "${1:-}" = --instructions ]; then
+        shift
+        exec /usr/bin/python3 bench/instructions "$@"
+    fi
     exec /usr/bin/python3 bench/run "$@"
     ;;
 format)
