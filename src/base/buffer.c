@@ -15,8 +15,9 @@ struct shelf {
 };
 
 struct buffer_pool {
-    struct shelf tiny, small, large;
+    struct shelf tiny, small, large, bulk;
     size_t keep_bytes, lent_bytes;
+    unsigned bulk_lent;
 };
 
 struct buffer_pool *buffer_pool_new(size_t keep_bytes)
@@ -44,6 +45,7 @@ void buffer_pool_free(struct buffer_pool *pool)
     shelf_clear(&pool->tiny);
     shelf_clear(&pool->small);
     shelf_clear(&pool->large);
+    shelf_clear(&pool->bulk);
     free(pool);
 }
 
@@ -54,8 +56,17 @@ size_t buffer_pool_lent(const struct buffer_pool *pool)
 
 static struct shelf *shelf_of(struct buffer_pool *pool, uint32_t size)
 {
-    CHECK(size == BUFFER_TINY || size == BUFFER_SMALL || size == BUFFER_LARGE);
-    return size == BUFFER_TINY ? &pool->tiny : size == BUFFER_SMALL ? &pool->small : &pool->large;
+    switch (size) {
+    case BUFFER_TINY:
+        return &pool->tiny;
+    case BUFFER_SMALL:
+        return &pool->small;
+    case BUFFER_LARGE:
+        return &pool->large;
+    default:
+        CHECK(size == BUFFER_BULK);
+        return &pool->bulk;
+    }
 }
 
 static uint8_t *borrow(struct buffer_pool *pool, uint32_t size)
@@ -72,6 +83,7 @@ static uint8_t *borrow(struct buffer_pool *pool, uint32_t size)
             return NULL;
     }
     pool->lent_bytes += size;
+    pool->bulk_lent += size == BUFFER_BULK;
     return (uint8_t *)storage;
 }
 
@@ -81,7 +93,8 @@ static void give_back(struct buffer_pool *pool, uint8_t *data, uint32_t size)
     struct free_storage *storage = (struct free_storage *)(void *)data;
 
     pool->lent_bytes -= size;
-    if (shelf->kept_bytes + size > pool->keep_bytes) {
+    pool->bulk_lent -= size == BUFFER_BULK;
+    if (shelf->kept_bytes + size > (size == BUFFER_BULK ? pool->keep_bytes / 4 : pool->keep_bytes)) {
         free(storage);
         return;
     }
@@ -122,6 +135,18 @@ int buffer_reserve(struct buffer_pool *pool, struct buffer *b)
     if (b->end == b->size)
         buffer_compact(b);
     return 0;
+}
+
+bool buffer_pool_lends_bulk(const struct buffer_pool *pool)
+{
+    return pool->bulk_lent < BUFFER_BULK_LENT;
+}
+
+int buffer_reserve_bulk(struct buffer_pool *pool, struct buffer *b)
+{
+    if (b->size < BUFFER_BULK && buffer_pool_lends_bulk(pool))
+        return move_to(pool, b, BUFFER_BULK);
+    return buffer_reserve(pool, b);
 }
 
 void buffer_commit(struct buffer *b, size_t n)
@@ -166,14 +191,15 @@ int buffer_append(struct buffer_pool *pool, struct buffer *b, struct bytes conte
 
 void buffer_settle(struct buffer_pool *pool, struct buffer *b)
 {
-    uint32_t fits;
+    uint32_t used = b->end - b->start, fits;
 
     if (!b->data)
         return;
-    fits = b->end - b->start <= BUFFER_TINY    ? BUFFER_TINY
-           : b->end - b->start <= BUFFER_SMALL ? BUFFER_SMALL
-                                               : BUFFER_LARGE;
-    if (b->start == b->end)
+    fits = used <= BUFFER_TINY    ? BUFFER_TINY
+           : used <= BUFFER_SMALL ? BUFFER_SMALL
+           : used <= BUFFER_LARGE ? BUFFER_LARGE
+                                  : BUFFER_BULK;
+    if (used == 0)
         buffer_drop(pool, b);
     else if (fits < b->size)
         (void)!move_to(pool, b, fits); /* without memory it just stays where it is */

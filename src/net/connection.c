@@ -8,7 +8,12 @@
 
 #include "net/connection_private.h"
 
-enum { DIRECT_SEND = 4096 }; /* bytes: from here on a copy costs more than a system call of its own saves */
+enum {
+    DIRECT_SEND = 4096,           /* bytes: from here on a copy costs more than a system call of its own saves */
+    FLOW_LEAST = 3 * 16384,       /* bytes in one call: what makes a stream one of full flow */
+    PLAIN_LARGE = 4 * 16384,      /* bytes of plaintext in one read: whole records, should they become such */
+    PLAIN_BULK = 16 * PLAIN_LARGE / 4,
+};
 
 static void on_ready(struct watch *w, unsigned events)
 {
@@ -55,6 +60,37 @@ int connection_become(struct connection *from, struct connection *to, const stru
     return -E_SYSTEM;
 }
 
+int connection_reserve(struct connection *c, struct buffer *into)
+{
+    /* Only what is nearly empty is worth moving, or giving more room: a full buffer has a receiver who does not keep up. */
+    if (buffer_used(into) <= TLS_RECORD_PLAIN + TLS_RECORD_OVERHEAD) {
+        if (c->in_flow && (!c->receive_most || into != &c->in))
+            return buffer_reserve_bulk(c->net->pool, into);
+        if (into->start && buffer_room(into) < into->size / 2)
+            buffer_compact(into);
+    }
+    return buffer_reserve(c->net->pool, into);
+}
+
+static size_t out_most(const struct connection *c)
+{
+    bool bulk = c->out.data ? c->out.size == BUFFER_BULK : buffer_pool_lends_bulk(c->net->pool);
+    return c->out_flow && bulk ? BUFFER_BULK : BUFFER_LARGE;
+}
+
+size_t connection_out_room(const struct connection *c)
+{
+    size_t most = out_most(c), used = buffer_used(&c->out);
+    return most > used ? most - used : 0;
+}
+
+int connection_reserve_out(struct connection *c)
+{
+    if (!c->out.data && c->out_flow)
+        return buffer_reserve_bulk(c->net->pool, &c->out);
+    return buffer_reserve(c->net->pool, &c->out);
+}
+
 /* From the socket to the buffer's room. A read that came back short has emptied the socket: a later byte raises a new
  * event, unless the peer had ended before. */
 int connection_read_socket(struct connection *c, struct buffer *into)
@@ -62,9 +98,12 @@ int connection_read_socket(struct connection *c, struct buffer *into)
     size_t room = buffer_room(into);
     ssize_t n;
 
-    if (c->receive_most && into == &c->in && room > c->receive_most)
-        room = c->receive_most;
-
+    if (into == &c->in) {
+        size_t most = into->size == BUFFER_BULK ? PLAIN_BULK : PLAIN_LARGE;
+        if (c->receive_most && most > c->receive_most)
+            most = c->receive_most;
+        room = room < most ? room : most;
+    }
     if (!c->readable || room == 0)
         return -E_AGAIN;
     do
@@ -80,6 +119,7 @@ int connection_read_socket(struct connection *c, struct buffer *into)
         c->end_read = true;
     if ((size_t)n < room)
         c->readable = c->peer_ended && n > 0;
+    c->in_flow = n >= FLOW_LEAST && (c->in_flow || (size_t)n == room);
     buffer_commit(into, (size_t)n);
     c->wire_in += (uint64_t)n;
     return (int)n;
@@ -116,6 +156,7 @@ static ssize_t write_socket(struct connection *c, struct bytes data)
     }
     if ((size_t)n < waiting.size + data.size)
         c->writable = false;
+    c->out_flow = c->writable && n >= FLOW_LEAST;
     c->wire_out += (uint64_t)n;
     from_out = (size_t)n < waiting.size ? (size_t)n : waiting.size;
     if (from_out)
@@ -247,7 +288,7 @@ static int plain_receive(struct connection *c)
 
     if (!c->readable)
         return -E_AGAIN;
-    n = buffer_reserve(c->net->pool, &c->in);
+    n = connection_reserve(c, &c->in);
     return n ? n : connection_read_socket(c, &c->in);
 }
 

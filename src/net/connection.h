@@ -9,6 +9,11 @@
  * are records: a response's head and its short body cost one system call. Large pieces are not collected: a plain
  * connection writes them straight from the owner's memory.
  *
+ * Bulk. Who is read from or written to at full speed has buffers of BUFFER_BULK, four times the usual, because fewer and
+ * larger calls are the cheapest: a read that filled its buffer makes the next one larger, a write that went as a whole
+ * lets more be collected. A short read, or a socket that did not take all, takes that back. Idle or stalled, a
+ * connection holds what it has content for.
+ *
  * One thread. The memory of a closed connection stays until the end of the loop's turn. */
 #ifndef NET_CONNECTION_H
 #define NET_CONNECTION_H
@@ -44,6 +49,8 @@ struct connection {
     uint64_t wire_in, wire_out; /* bytes of the socket so far */
     size_t receive_most; /* the owner's: plain, so many bytes at most are received in one call; 0: what there is room for */
     uint64_t data_in;   /* bytes that connection_receive() has given: what is TLS's own (tickets, alerts) is not among them */
+    bool in_flow;       /* the last read filled a large buffer: the next ones are given more room */
+    bool out_flow;      /* the socket took a full buffer at once: the next ones may be larger */
     bool readable;      /* the socket may have more */
     bool writable;      /* the socket may take more */
     bool peer_ended;    /* the kernel said so: the next short read is not the last */

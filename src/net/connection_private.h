@@ -12,6 +12,13 @@ int connection_become(struct connection *from, struct connection *to, const stru
 /* One read into the buffer's room. Returns bytes (0: the peer has ended), -E_AGAIN or -E_RESET. */
 int connection_read_socket(struct connection *c, struct buffer *into) MUST_USE;
 
+/* Room in `in`, or in another buffer that the socket is read into: as much as the flow asks for. 0 or -E_MEMORY. */
+int connection_reserve(struct connection *c, struct buffer *into) MUST_USE;
+/* Bytes that may be added to out, once it is reserved and its content moved to the front. */
+size_t connection_out_room(const struct connection *c);
+/* Storage for them. 0 or -E_MEMORY. */
+int connection_reserve_out(struct connection *c) MUST_USE;
+
 /* What a TLS connection has received and not taken yet; it is the caller's. */
 struct buffer connection_take_cipher(struct connection *tls);
 

@@ -34,7 +34,7 @@ static struct tls_connection *tls_of(const struct connection *c)
 /* Records that may still be added to out. */
 static size_t records_room(const struct connection *c)
 {
-    return (BUFFER_LARGE - buffer_used(&c->out)) / (TLS_RECORD_PLAIN + TLS_RECORD_OVERHEAD);
+    return connection_out_room(c) / (TLS_RECORD_PLAIN + TLS_RECORD_OVERHEAD);
 }
 
 static size_t tls_room(const struct connection *c)
@@ -45,17 +45,11 @@ static size_t tls_room(const struct connection *c)
     return t->state == TLS_OPEN && whole > staged ? whole - staged : 0;
 }
 
-/* Makes out's free bytes one piece at its end. */
-static int reserve_out(struct connection *c)
-{
-    return buffer_append(c->net->pool, &c->out, BYTES_NONE);
-}
-
 static int seal_record(struct tls_connection *t, struct bytes plain)
 {
     size_t needed = tls_sealed_size(plain.size);
     struct buffer *out = &t->base.out;
-    int error = reserve_out(&t->base);
+    int error = connection_reserve_out(&t->base);
 
     if (error)
         return error;
@@ -141,17 +135,17 @@ static int tls_seal(struct connection *c)
         buffer_drop(c->net->pool, &t->staged);
         return 0;
     }
-    if (BUFFER_LARGE - buffer_used(&c->out) < tls_sealed_size(buffer_used(&t->staged)))
+    if (connection_out_room(c) < tls_sealed_size(buffer_used(&t->staged)))
         return 0; /* the session's own records took the room meanwhile: when some of out has left */
     error = seal_staged(t);
     if (error || !c->finish_asked || c->finish_sealed)
         return error;
-    if (BUFFER_LARGE - buffer_used(&c->out) < TLS_RECORD_OVERHEAD)
+    if (connection_out_room(c) < TLS_RECORD_OVERHEAD)
         return 0;
     c->finish_sealed = true;
     if (t->state != TLS_OPEN)
         return 0;
-    error = reserve_out(c);
+    error = connection_reserve_out(c);
     if (error)
         return error;
     if (buffer_room(&c->out) < TLS_RECORD_OVERHEAD)
@@ -205,7 +199,7 @@ static int handshake(struct tls_connection *t)
     struct connection *c = &t->base;
     struct bytes received = buffer_content(&t->cipher);
     size_t before = received.size;
-    int error = reserve_out(c);
+    int error = connection_reserve_out(c);
 
     if (error)
         return error;
@@ -234,10 +228,10 @@ static int open_records(struct tls_connection *t)
     struct connection *c = &t->base;
     struct bytes received = buffer_content(&t->cipher);
     size_t before = received.size, out_before = buffer_used(&c->out);
-    int n = buffer_reserve(c->net->pool, &c->in);
+    int n = connection_reserve(c, &c->in);
 
     if (n == 0)
-        n = reserve_out(c);
+        n = connection_reserve_out(c);
     if (n)
         return n;
     if (buffer_room(&c->in) == 0)
@@ -278,7 +272,7 @@ static int advance(struct tls_connection *t)
 static int read_more(struct tls_connection *t)
 {
     struct connection *c = &t->base;
-    int n = buffer_reserve(c->net->pool, &t->cipher);
+    int n = connection_reserve(c, &t->cipher);
 
     if (n == 0)
         n = connection_read_socket(c, &t->cipher);

@@ -6,7 +6,7 @@
 #include "proxy/exchange.h"
 
 enum {
-    EXCHANGE_TURN_BYTES = 512 * 1024, /* of one direction; then others have their turn */
+    EXCHANGE_TURN_BYTES = 1024 * 1024, /* of one direction; then others have their turn */
     EXCHANGE_PIECE_BYTES = 256,       /* what each piece counts for beside its own: a chunk of one byte is work too */
 };
 

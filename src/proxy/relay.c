@@ -7,7 +7,7 @@
 #include "proxy/proxied.h"
 
 enum {
-    TURN_BYTES = 512 * 1024, /* of one direction; then others have their turn */
+    TURN_BYTES = 1024 * 1024, /* of one direction; then others have their turn */
     PIECE_BYTES = 256,       /* what each piece counts for beside its own: one byte is work too */
     CUT_POLL_LEAST_MS = 10, /* between two looks whether the last words before a reset have arrived; then ever longer */
     CUT_POLL_MOST_MS = 500,

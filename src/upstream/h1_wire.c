@@ -190,6 +190,11 @@ ssize_t h1_wire_send(struct h1_wire *w, struct bytes data)
     }
     if (sent > 0 && w->out_left != UINT64_MAX)
         w->out_left -= (uint64_t)sent;
+    if (sent >= TLS_RECORD_PLAIN && connection_room(w->connection) <= TLS_RECORD_PLAIN) { /* full: it leaves at once */
+        int error = connection_flush(w->connection);
+        if (error && error != -E_AGAIN)
+            return error;
+    }
     return sent;
 }
 

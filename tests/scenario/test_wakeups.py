@@ -116,7 +116,7 @@ def test_a_request_behind_a_body_that_filled_the_buffers_is_seen(start, port, ba
     (worker,) = proxy.workers()
     with tls_client(port, pki, least=version, most=version) as c:
         c.request(get())
-        for size in [*range(66800, 67100, 7), 16384 * 4, 16384 * 8, 16384 * 4 + 256 * 4 + 512]:
+        for size in [*range(66800, 67100, 7), 16384 * 4, 16384 * 8, 16384 * 4 + 256 * 4 + 512, 16384 * 16, 16384 * 17, 16384 * 20, 16640 * 17 + 512, 16640 * 21 + 1024]:
             with stopped(worker) if size % 5 == 0 else contextlib.nullcontext():
                 c.send(get("/body", method="POST", body=bytes(size + extra)) + get("/next"))
             assert c.response().status == 200

@@ -105,6 +105,47 @@ static void a_long_content_stays_where_it_is(void **state)
     buffer_drop(pool, &b);
 }
 
+static void bulk_is_lent_up_to_a_number_and_large_storage_then(void **state)
+{
+    static struct buffer b[BUFFER_BULK_LENT + 1];
+
+    for (size_t i = 0; i < BUFFER_BULK_LENT; i++) {
+        assert_true(buffer_pool_lends_bulk(pool));
+        assert_int_equal(buffer_reserve_bulk(pool, &b[i]), 0);
+        assert_int_equal(b[i].size, BUFFER_BULK);
+    }
+    assert_false(buffer_pool_lends_bulk(pool));
+    assert_int_equal(buffer_reserve_bulk(pool, &b[BUFFER_BULK_LENT]), 0);
+    assert_int_equal(b[BUFFER_BULK_LENT].size, BUFFER_LARGE);
+    buffer_drop(pool, &b[0]);
+    assert_int_equal(buffer_reserve_bulk(pool, &b[BUFFER_BULK_LENT]), 0);
+    assert_int_equal(b[BUFFER_BULK_LENT].size, BUFFER_BULK);
+    for (size_t i = 0; i <= BUFFER_BULK_LENT; i++)
+        buffer_drop(pool, &b[i]);
+    assert_int_equal(buffer_pool_lent(pool), 0);
+}
+
+static void bulk_settles_into_what_its_content_needs(void **state)
+{
+    struct buffer b = { 0 };
+
+    assert_int_equal(buffer_append(pool, &b, BYTES_LITERAL("xhead")), 0);
+    buffer_consume(&b, 1);
+    assert_int_equal(buffer_reserve_bulk(pool, &b), 0);
+    assert_int_equal(buffer_room(&b), BUFFER_BULK - 4);
+    assert_true(bytes_equal_text(buffer_content(&b), "head"));
+    memset(b.data + b.end, 'x', BUFFER_LARGE);
+    buffer_commit(&b, BUFFER_LARGE);
+    buffer_settle(pool, &b);
+    assert_int_equal(b.size, BUFFER_BULK);
+    buffer_consume(&b, 4);
+    buffer_settle(pool, &b);
+    assert_int_equal(b.size, BUFFER_LARGE);
+    buffer_consume(&b, BUFFER_LARGE);
+    buffer_settle(pool, &b);
+    assert_null(b.data);
+}
+
 static void a_full_buffer_takes_all_or_nothing(void **state)
 {
     struct buffer b = { 0 };
@@ -153,6 +194,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_cut_out_is_missing_and_nothing_else, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_short_content_settles_into_small_storage, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_long_content_stays_where_it_is, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(bulk_is_lent_up_to_a_number_and_large_storage_then, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(bulk_settles_into_what_its_content_needs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_full_buffer_takes_all_or_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(storage_is_kept_up_to_the_pools_limit, set_up, tear_down),
     };

@@ -193,6 +193,62 @@ static void what_was_sent_before_leaves_before_what_is_passed(void **state)
     assert_memory_equal(got, "first second", 12);
 }
 
+/* Writes so many bytes and receives once. Returns what was received, of which nothing is left. */
+static int pass_through(struct fixture *f, size_t size)
+{
+    static uint8_t data[BUFFER_BULK];
+    int n;
+
+    assert_int_equal(write(f->peer, data, size), size);
+    take_events(f);
+    n = connection_receive(f->c);
+    if (n > 0)
+        buffer_consume(&f->c->in, (size_t)n);
+    return n;
+}
+
+static void a_read_that_filled_its_buffer_gives_the_next_more_room(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(pass_through(f, 70000), 65536);           /* four records of plaintext, should they become such */
+    assert_int_equal(connection_receive(f->c), 70000 - 65536); /* short: the flow is over */
+    buffer_consume(&f->c->in, 70000 - 65536);
+    connection_settle(f->c);
+    assert_int_equal(pass_through(f, 65536), 65536);
+    assert_int_equal(pass_through(f, 150000), 150000);
+    assert_int_equal(f->c->in.size, BUFFER_BULK);
+    assert_int_equal(pass_through(f, 5), 5);
+    connection_settle(f->c);
+    assert_int_equal(buffer_pool_lent(f->net.pool), 0);
+    assert_int_equal(pass_through(f, 5), 5);
+    assert_int_equal(f->c->in.size, BUFFER_LARGE);
+}
+
+static void who_was_told_to_receive_little_gets_no_more_room(void **state)
+{
+    struct fixture *f = *state;
+
+    f->c->receive_most = 60000;
+    assert_int_equal(pass_through(f, 100000), 60000);
+    assert_int_equal(connection_receive(f->c), 40000);
+    assert_int_equal(f->c->in.size, BUFFER_LARGE);
+    buffer_consume(&f->c->in, 40000);
+}
+
+static void without_bulk_storage_the_usual_serves(void **state)
+{
+    struct fixture *f = *state;
+    static struct buffer others[BUFFER_BULK_LENT];
+
+    for (size_t i = 0; i < BUFFER_BULK_LENT; i++)
+        assert_int_equal(buffer_reserve_bulk(f->net.pool, &others[i]), 0);
+    assert_int_equal(pass_through(f, 65536), 65536);
+    assert_int_equal(pass_through(f, 150000), 65536);
+    for (size_t i = 0; i < BUFFER_BULK_LENT; i++)
+        buffer_drop(f->net.pool, &others[i]);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -205,6 +261,9 @@ int main(void)
         TEST(a_peer_that_is_gone_is_an_error_and_no_signal),
         TEST(what_is_passed_is_never_copied),
         TEST(what_was_sent_before_leaves_before_what_is_passed),
+        TEST(a_read_that_filled_its_buffer_gives_the_next_more_room),
+        TEST(who_was_told_to_receive_little_gets_no_more_room),
+        TEST(without_bulk_storage_the_usual_serves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
