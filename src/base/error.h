@@ -77,6 +77,7 @@ enum error_class {
     X(E_TIMEOUT_PROXY,       PEER,     0,   "timeout_proxy",          "the PROXY protocol header took too long") \
     X(E_LIMIT,               LIMIT,    0,   "limit",                  "a limit was reached") \
     X(E_FLOOD,               LIMIT,    0,   "flood",                  "more work was made than a client needs") \
+    X(E_RECORD_LIMIT,        LIMIT,    0,   "record_limit",           "a TLS key was used up") \
     X(E_CRYPTO,              INTERNAL, 500, "crypto",                 "the cryptographic library failed") \
     X(E_SYSTEM,              INTERNAL, 500, "system",                 "a system call failed") \
     X(E_INTERNAL,            INTERNAL, 500, "internal",               "internal error") \

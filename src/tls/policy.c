@@ -22,6 +22,14 @@ static const struct option_choice version_choices[] = {
     { NULL, 0, NULL },
 };
 
+static const struct option_choice records_choices[] = {
+    { "auto", TLS_RECORDS_AUTO, "what costs least on this machine" },
+    { "user", TLS_RECORDS_USER, "Unlade itself" },
+    { "kernel", TLS_RECORDS_KERNEL, "the kernel (its module `tls`), where it can; else Unlade" },
+    { "openssl", TLS_RECORDS_OPENSSL, "OpenSSL, which then keeps tens of kilobytes for each connection" },
+    { NULL, 0, NULL },
+};
+
 static const struct option_choice client_certificate_choices[] = {
     { "off", TLS_CLIENT_OFF, "not asked for" },
     { "optional", TLS_CLIENT_OPTIONAL, "asked for; one that is sent must be valid" },
@@ -66,6 +74,9 @@ static const struct option policy_rows[] = {
              "unrecognized_name; else it gets the default certificate." },
     { "tickets", OPTION_BOOL, OPTION_AT(struct tls_policy_options, tickets), .standard = "yes",
       .doc = "Whether sessions can be resumed with tickets." },
+    { "records", OPTION_CHOICE, OPTION_AT(struct tls_policy_options, records), .standard = "auto",
+      .choices = records_choices,
+      .doc = "Who protects records once the handshake is complete. Suites without AEAD stay with OpenSSL." },
     { "clients", OPTION_SECTION, OPTION_AT(struct tls_policy_options, clients), .table = &clients_options,
       .doc = "Client certificates." },
 };

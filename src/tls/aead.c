@@ -1,0 +1,177 @@
+#include "tls/aead.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+
+#include "base/check.h"
+#include "base/list.h"
+
+struct aead_context {
+    struct list link;           /* of the cache's `used`, the most recent first, or of its `free` */
+    struct aead_holder *holder; /* NULL: free */
+    EVP_CIPHER_CTX *evp;
+};
+
+struct aead_cache {
+    struct list used, free;
+    unsigned count, most;
+};
+
+static EVP_CIPHER *fetched[AEAD_CHACHA20_POLY1305 + 1];
+
+static void fetch_all(void)
+{
+    fetched[AEAD_AES_128_GCM] = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
+    fetched[AEAD_AES_256_GCM] = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    fetched[AEAD_CHACHA20_POLY1305] = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
+    ERR_clear_error();
+}
+
+struct aead_cache *aead_cache_new(unsigned contexts_most)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct aead_cache *cache = calloc(1, sizeof *cache);
+
+    CHECK(contexts_most > 0);
+    pthread_once(&once, fetch_all);
+    if (!cache)
+        return NULL;
+    list_init(&cache->used);
+    list_init(&cache->free);
+    cache->most = contexts_most;
+    return cache;
+}
+
+static void free_all(struct list *contexts)
+{
+    while (!list_is_empty(contexts)) {
+        struct aead_context *context = LIST_FIRST(contexts, struct aead_context, link);
+
+        list_remove(&context->link);
+        EVP_CIPHER_CTX_free(context->evp);
+        free(context);
+    }
+}
+
+void aead_cache_free(struct aead_cache *cache)
+{
+    if (!cache)
+        return;
+    CHECK(list_is_empty(&cache->used));
+    free_all(&cache->free);
+    free(cache);
+}
+
+void aead_release(struct aead_cache *cache, struct aead_holder *holder)
+{
+    struct aead_context *context = holder->context;
+
+    if (!context)
+        return;
+    EVP_CIPHER_CTX_reset(context->evp); /* the library wipes the key schedule */
+    context->holder = NULL;
+    holder->context = NULL;
+    list_remove(&context->link);
+    list_prepend(&cache->free, &context->link);
+}
+
+static struct aead_context *new_context(struct aead_cache *cache)
+{
+    struct aead_context *context = calloc(1, sizeof *context);
+
+    if (!context)
+        return NULL;
+    list_init(&context->link);
+    context->evp = EVP_CIPHER_CTX_new();
+    if (!context->evp) {
+        free(context);
+        return NULL;
+    }
+    cache->count++;
+    return context;
+}
+
+/* A context that nobody holds. */
+static struct aead_context *find_context(struct aead_cache *cache)
+{
+    if (list_is_empty(&cache->free) && cache->count >= cache->most)
+        aead_release(cache, LIST_LAST(&cache->used, struct aead_context, link)->holder);
+    if (list_is_empty(&cache->free))
+        return new_context(cache);
+    return LIST_FIRST(&cache->free, struct aead_context, link);
+}
+
+/* Gives the holder a context with its key. */
+static int hold(struct aead_cache *cache, struct aead_holder *holder, const struct aead_job *job)
+{
+    struct aead_context *context = find_context(cache);
+
+    if (!context)
+        return -E_MEMORY;
+    list_remove(&context->link);
+    list_prepend(&cache->used, &context->link);
+    context->holder = holder;
+    holder->context = context;
+    if (fetched[job->aead] &&
+        EVP_CipherInit_ex2(context->evp, fetched[job->aead], job->key, NULL, job->is_sealing, NULL) == 1)
+        return 0;
+    aead_release(cache, holder);
+    ERR_clear_error();
+    return -E_CRYPTO;
+}
+
+static bool begin(EVP_CIPHER_CTX *evp, const struct aead_job *job)
+{
+    int n;
+
+    return EVP_CipherInit_ex2(evp, NULL, NULL, job->nonce, job->is_sealing, NULL) == 1 &&
+           EVP_CipherUpdate(evp, NULL, &n, job->data.at, (int)job->data.size) == 1;
+}
+
+static int seal_one(EVP_CIPHER_CTX *evp, const struct aead_job *job)
+{
+    const uint8_t tail = (uint8_t)job->tail;
+    int n = 0, more = 0;
+
+    if ((job->in.size == 0 || EVP_CipherUpdate(evp, job->out, &n, job->in.at, (int)job->in.size) == 1) &&
+        (job->tail < 0 || EVP_CipherUpdate(evp, job->out + n, &more, &tail, 1) == 1) &&
+        EVP_CipherFinal_ex(evp, job->out + n + more, &more) == 1 &&
+        EVP_CIPHER_CTX_ctrl(evp, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG, job->tag) == 1)
+        return 0;
+    return -E_CRYPTO;
+}
+
+static int open_one(EVP_CIPHER_CTX *evp, const struct aead_job *job)
+{
+    int n = 0;
+
+    if (EVP_CIPHER_CTX_ctrl(evp, EVP_CTRL_AEAD_SET_TAG, AEAD_TAG, job->tag) != 1)
+        return -E_CRYPTO;
+    if (job->in.size && EVP_CipherUpdate(evp, job->out, &n, job->in.at, (int)job->in.size) != 1)
+        return -E_CRYPTO;
+    if (EVP_CipherFinal_ex(evp, job->out + n, &n) == 1)
+        return 0;
+    explicit_bzero(job->out, job->in.size);
+    return -E_TLS;
+}
+
+int aead_run(struct aead_cache *cache, struct aead_holder *holder, const struct aead_job *job)
+{
+    struct aead_context *context;
+    int error = holder->context ? 0 : hold(cache, holder, job);
+
+    if (error)
+        return error;
+    context = holder->context;
+    if (cache->used.next != &context->link) {
+        list_remove(&context->link);
+        list_prepend(&cache->used, &context->link);
+    }
+    error = !begin(context->evp, job) ? -E_CRYPTO : job->is_sealing ? seal_one(context->evp, job) : open_one(context->evp, job);
+    if (error)
+        ERR_clear_error();
+    return error;
+}

@@ -1,0 +1,103 @@
+/* records.h: a connection after its handshake: both directions of records, and what TLS itself has to say between them.
+ *
+ *     the socket's bytes, in `cipher` --records_open()--> plaintext, straight into the reader's buffer
+ *     the writer's bytes --records_seal()--> records, straight into `out` --> the socket
+ *     alerts, KeyUpdate's answer --records_answer()--> out
+ *
+ * Nothing is copied but by the cipher itself: a record is opened into the reader's memory, or where it stands when that has no
+ * room for all of it, and given out in pieces then. Sealing takes the writer's memory, or what was collected at the
+ * very place in `out` where the record will be (records_seal_staged).
+ *
+ * KeyUpdate (RFC 8446 4.6.3): a peer's is followed, and answered once however often it asked before we write; who sends
+ * nothing else is a flood. Our own key is updated before it has sealed as much as it may (RFC 8446 5.5).
+ * Record size: after a pause the first bytes leave in records that fit a TCP segment, so that the peer can open them as they
+ * come; a stream gets records of the full size.
+ *
+ * Pure; one thread. The keys are wiped by records_clear(). */
+#ifndef TLS_RECORDS_H
+#define TLS_RECORDS_H
+
+#include "base/buffer.h"
+#include "tls/record.h"
+
+enum {
+    RECORDS_SMALL_PLAIN = 1369,     /* bytes of content: record and TCP header fit a segment of 1,500 bytes, options included */
+    RECORDS_SMALL_BYTES = 32 * 1024, /* of content that leave in small records after a pause */
+    RECORDS_MESSAGES_MOST = 32,     /* of TLS's own without content between them */
+};
+
+struct tls_records {
+    struct aead_cache *cache;
+    struct record_keys read, write;
+    uint16_t plain_most;
+    uint16_t small_left;      /* bytes of content that still leave in small records */
+    uint16_t pending;         /* bytes of plaintext at the start of `cipher`: opened in place, not given out yet */
+    uint16_t trailing;        /* and what follows them until the next record */
+    uint8_t secret_bytes;
+    int16_t ended;            /* 0, or what records_open() returns from here on */
+    uint8_t alert;            /* that was received or has to be sent, where ended says so */
+    bool is_client;
+    bool alert_received, alert_owed, update_owed;
+    bool peer_closed;         /* its close_notify came */
+    bool finished;            /* ours was sealed */
+    uint8_t messages;         /* of TLS's own since the last content */
+    uint8_t part_bytes;       /* of a handshake message that is not whole yet */
+    uint8_t part[5];
+};
+
+/* Takes the keys over; wipes the caller's. */
+void records_init(struct tls_records *r, struct traffic_keys *keys, bool is_client, struct aead_cache *cache);
+/* Wipes all keys. Nothing else may be called then. */
+void records_clear(struct tls_records *r);
+
+/* Opens records out of cipher, one after the other, into plain (room bytes), until either is used up.
+ * Returns the bytes of plaintext (> 0); 0 after the peer's close_notify (each time); -E_AGAIN (an incomplete record, or no
+ * room); -E_TLS_ALERT (a fatal alert came); -E_TLS, -E_FLOOD, -E_RECORD_LIMIT, -E_CRYPTO, -E_MEMORY (an alert is owed). An end or an error comes after the
+ * data before it, and stays. After each call see records_owes(). */
+int records_open(struct tls_records *r, struct buffer *cipher, uint8_t *plain, size_t room) MUST_USE;
+/* Whether records_open has something to say without further bytes. */
+static inline bool records_have_more(const struct tls_records *r)
+{
+    return r->pending || r->ended || r->peer_closed;
+}
+
+/* Bytes of content that the next record takes. */
+static inline size_t records_piece(const struct tls_records *r)
+{
+    size_t most = r->small_left ? RECORDS_SMALL_PLAIN : RECORD_PLAIN_MOST;
+    return most < r->plain_most ? most : r->plain_most;
+}
+/* Bytes that sealing so much content takes, at most. */
+static inline size_t records_sealed_size(const struct tls_records *r, size_t plain_bytes)
+{
+    size_t piece = records_piece(r);
+    return plain_bytes + (plain_bytes + piece - 1) / piece * record_overhead(&r->write) + RECORDS_SMALL_PLAIN / 16;
+}
+/* Nothing was sent for a while: what comes next is to arrive early. */
+static inline void records_paused(struct tls_records *r)
+{
+    r->small_left = RECORDS_SMALL_BYTES;
+}
+/* Seals all of plain into out, which has records_sealed_size() bytes of room. Not after records_finish(). Returns 0,
+ * -E_RECORD_LIMIT, -E_CRYPTO or -E_MEMORY: close the connection. */
+int records_seal(struct tls_records *r, struct bytes plain, struct buffer *out) MUST_USE;
+/* The same for up to records_piece() bytes that stand where they will be sealed: at records_stage(out). */
+int records_seal_staged(struct tls_records *r, size_t bytes, struct buffer *out) MUST_USE;
+static inline uint8_t *records_stage(const struct tls_records *r, const struct buffer *out)
+{
+    return out->data + out->end + record_prefix(&r->write);
+}
+
+/* Whether TLS itself has something to say, for which records_answer() must be called. */
+static inline bool records_owes(const struct tls_records *r)
+{
+    return r->alert_owed || r->update_owed;
+}
+/* Says it; needs RECORDS_ANSWER bytes of room in out. Returns 0 or -E_CRYPTO, ... */
+int records_answer(struct tls_records *r, struct buffer *out) MUST_USE;
+/* Appends close_notify, once, unless the connection has failed; needs RECORDS_ANSWER bytes of room. The other direction
+ * stays open (RFC 8446 6.1). */
+int records_finish(struct tls_records *r, struct buffer *out) MUST_USE;
+enum { RECORDS_ANSWER = 128 };
+
+#endif
