@@ -240,7 +240,6 @@ bool connection_is_flushed(const struct connection *c)
 void connection_settle(struct connection *c)
 {
     buffer_settle(c->net->pool, &c->in);
-    buffer_settle(c->net->pool, &c->out);
     c->ops->settle(c);
 }
 
@@ -331,13 +330,18 @@ static bool plain_holds(const struct connection *c)
     return false;
 }
 
-static void plain_nothing(struct connection *c)
+static void plain_settle(struct connection *c)
+{
+    buffer_settle(c->net->pool, &c->out);
+}
+
+static void plain_release(struct connection *c)
 {
     (void)c;
 }
 
 static const struct connection_ops plain_ops = {
-    plain_receive, plain_holds, plain_room, plain_send, write_socket, plain_seal, plain_nothing, plain_nothing,
+    plain_receive, plain_holds, plain_room, plain_send, write_socket, plain_seal, plain_settle, plain_release,
 };
 
 ssize_t connection_send_now(struct connection *c, struct bytes data)

@@ -33,7 +33,7 @@ struct connection_ops {
     ssize_t (*send)(struct connection *c, struct bytes data);
     ssize_t (*pass)(struct connection *c, struct bytes data);
     int (*seal)(struct connection *c);   /* brings what was staged, and the end, to out; 0 or an error */
-    void (*settle)(struct connection *c);
+    void (*settle)(struct connection *c); /* gives back the storage of out, and of its own */
     void (*release)(struct connection *c);
 };
 

@@ -1,14 +1,23 @@
 /* connection_tls.c: a connection under TLS, as a server or as a client.
  *
- *     socket --> cipher --> [ClientHello parser, then] the session --> in
- *     send --> staged (up to one record) --> session --> out --> socket */
+ *     socket --> cipher --> [ClientHello parser, then] the session, then records --> in
+ *     send --> [staged, up to one record, where it will be sealed] --> records --> out --> socket
+ *
+ * When the handshake is complete the session hands its keys over and records are our own (tls/records.h); where it keeps them, the
+ * session protects the records. What differs between the two is in the functions of the first part.
+ *
+ * What is staged stands behind the end of `out`, at the place where it will be sealed: the socket is given what is in front of that
+ * end alone, so that nothing can leave in clear. Whoever appends to `out` seals before. */
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "net/connection_private.h"
+#include "tls/records.h"
 
 /* Bytes without one of content among them, after which a peer is given up: tickets, KeyUpdates, empty records. */
 enum { FRUITLESS_MOST = 1 << 19 };
+/* So long nothing was sent: what comes then is to arrive early. */
+#define PAUSE_NS NS_PER_S
 
 enum tls_state { TLS_HELLO, TLS_HANDSHAKE, TLS_OPEN, TLS_FAILED };
 
@@ -16,13 +25,16 @@ struct tls_connection {
     struct connection base;               /* first: retired memory is freed by its address */
     const struct tls_server_hooks *hooks; /* NULL: a client's */
     struct tls_session *session;
-    struct buffer cipher; /* received, not yet taken by the session */
-    struct buffer staged; /* to be sealed with the next flush */
-    uint32_t fruitless;   /* bytes since the last content */
+    struct tls_records records; /* where `own` */
+    struct buffer cipher;       /* received, not yet opened */
+    uint64_t sent_ns;           /* when content was sealed last */
+    uint32_t staged;            /* bytes to be sealed with the next flush */
+    uint32_t fruitless;         /* bytes since the last content */
     int16_t alert;
     uint8_t state; /* enum tls_state */
+    bool own;      /* the records are ours */
     bool socket_ended, close_notify_seen;
-    bool drained; /* the session has nothing more until cipher gets more */
+    bool drained; /* nothing more until cipher gets more */
     bool untried; /* cipher was filled before there was TLS */
 };
 
@@ -31,52 +43,158 @@ static struct tls_connection *tls_of(const struct connection *c)
     return CONTAINER_OF(c, struct tls_connection, base);
 }
 
-/* Records that may still be added to out. */
-static size_t records_room(const struct connection *c)
+/* ---- The session, or our own records ---- */
+
+/* Content bytes of the next record, and what sealing adds to it. */
+static size_t piece(const struct tls_connection *t)
 {
-    return connection_out_room(c) / (TLS_RECORD_PLAIN + TLS_RECORD_OVERHEAD);
+    return t->own ? records_piece(&t->records) : TLS_RECORD_PLAIN;
+}
+
+static size_t overhead(const struct tls_connection *t)
+{
+    return t->own ? record_overhead(&t->records.write) : TLS_RECORD_OVERHEAD;
+}
+
+static size_t sealed_size(const struct tls_connection *t, size_t bytes)
+{
+    return t->own ? records_sealed_size(&t->records, bytes) : tls_sealed_size(bytes);
+}
+
+/* From the end of out to what is staged: where the ciphertext will stand, or, since OpenSSL seals elsewhere and copies, so far
+ * away that a KeyUpdate of its own in front of the record does not reach it. */
+static size_t gap(const struct tls_connection *t)
+{
+    return t->own ? record_prefix(&t->records.write) : TLS_RECORD_OVERHEAD;
+}
+
+static uint8_t *stage_at(struct tls_connection *t)
+{
+    return t->base.out.data + t->base.out.end + gap(t);
+}
+
+/* out has so many free bytes at its end; what is staged is among them and moves along. */
+static int reserve_out(struct tls_connection *t, size_t bytes)
+{
+    struct connection *c = &t->base;
+    int error = 0;
+
+    if (c->out.size < BUFFER_LARGE) {
+        CHECK(t->staged == 0);
+        error = connection_reserve_out(c);
+    }
+    if (!error && buffer_room(&c->out) < bytes) {
+        const uint8_t *staged = stage_at(t);
+        buffer_compact(&c->out);
+        memmove(stage_at(t), staged, t->staged);
+    }
+    return error;
+}
+
+static int seal(struct tls_connection *t, struct bytes plain)
+{
+    struct buffer *out = &t->base.out;
+    int error;
+
+    CHECK(t->staged == 0);
+    error = reserve_out(t, sealed_size(t, plain.size));
+    if (error)
+        return error;
+    CHECK(buffer_room(out) >= sealed_size(t, plain.size));
+    return t->own ? records_seal(&t->records, plain, out) : tls_session_seal(t->session, plain, out);
+}
+
+static int seal_staged(struct tls_connection *t)
+{
+    struct buffer *out = &t->base.out;
+    size_t staged = t->staged;
+
+    t->staged = 0;
+    if (staged == 0)
+        return 0;
+    return t->own ? records_seal_staged(&t->records, staged, out)
+                  : tls_session_seal(t->session, bytes_of(stage_at(t), staged), out);
+}
+
+static int finish(struct tls_connection *t)
+{
+    if (t->own)
+        return records_finish(&t->records, &t->base.out);
+    tls_session_finish(t->session, &t->base.out);
+    return 0;
+}
+
+/* Opens what is in cipher. Returns as tls_session_open. */
+static int open_into(struct tls_connection *t, uint8_t *plain, size_t room)
+{
+    struct bytes received = buffer_content(&t->cipher);
+    size_t before = received.size;
+    int n;
+
+    if (t->own)
+        return records_open(&t->records, &t->cipher, plain, room);
+    n = tls_session_open(t->session, &received, plain, room, &t->base.out);
+    buffer_consume(&t->cipher, before - received.size);
+    return n;
+}
+
+static bool has_more(const struct tls_connection *t)
+{
+    return t->own ? records_have_more(&t->records) : tls_session_has_more(t->session);
+}
+
+/* The handshake is complete. */
+static void take_records(struct tls_connection *t)
+{
+    struct traffic_keys keys;
+
+    if (!t->hooks || !tls_session_hand_over(t->session, &keys))
+        return;
+    records_init(&t->records, &keys, false, t->base.net->aeads);
+    t->own = true;
+}
+
+/* ---- Sending ---- */
+
+/* Free bytes that out can come to have, but for those that TLS's own answers and the end may need. */
+static size_t out_room(const struct tls_connection *t)
+{
+    size_t room = connection_out_room(&t->base), kept = RECORDS_ANSWER + TLS_RECORD_OVERHEAD;
+
+    return room > kept ? room - kept : 0;
 }
 
 static size_t tls_room(const struct connection *c)
 {
     const struct tls_connection *t = tls_of(c);
-    size_t whole = records_room(c) * TLS_RECORD_PLAIN, staged = buffer_used(&t->staged);
+    size_t whole = out_room(t) / (piece(t) + overhead(t)) * piece(t);
 
-    return t->state == TLS_OPEN && whole > staged ? whole - staged : 0;
+    return t->state == TLS_OPEN && whole > t->staged ? whole - t->staged : 0;
 }
 
-static int seal_record(struct tls_connection *t, struct bytes plain)
+/* Content is about to be sealed. */
+static void note_sending(struct tls_connection *t)
 {
-    size_t needed = tls_sealed_size(plain.size);
-    struct buffer *out = &t->base.out;
-    int error = connection_reserve_out(&t->base);
+    uint64_t now = loop_now(t->base.net->loop);
+
+    if (t->own && t->staged == 0 && now - t->sent_ns > PAUSE_NS)
+        records_paused(&t->records);
+    t->sent_ns = now;
+}
+
+/* Fills the staged record up. Returns the bytes taken or an error. */
+static ssize_t stage(struct tls_connection *t, struct bytes data)
+{
+    size_t space = piece(t) - t->staged, n = data.size < space ? data.size : space;
+    int error = reserve_out(t, t->staged + n + overhead(t) + RECORDS_ANSWER);
 
     if (error)
         return error;
-    if (buffer_room(out) < needed)
-        buffer_compact(out);
-    CHECK(buffer_room(out) >= needed);
-    return tls_session_seal(t->session, plain, out);
-}
-
-static int seal_staged(struct tls_connection *t)
-{
-    int error = 0;
-
-    if (buffer_used(&t->staged)) {
-        error = seal_record(t, buffer_content(&t->staged));
-        buffer_drop(t->base.net->pool, &t->staged);
-    }
-    return error;
-}
-
-/* Fills the staged record up. Returns the bytes taken or -E_MEMORY. */
-static ssize_t stage(struct tls_connection *t, struct bytes data)
-{
-    size_t space = TLS_RECORD_PLAIN - buffer_used(&t->staged);
-    size_t n = data.size < space ? data.size : space;
-    int error = buffer_append(t->base.net->pool, &t->staged, bytes_part(data, 0, n));
-
+    CHECK(buffer_room(&t->base.out) >= t->staged + n + overhead(t));
+    memcpy(stage_at(t) + t->staged, data.at, n);
+    t->staged += (uint32_t)n;
+    if (t->staged == piece(t))
+        error = seal_staged(t);
     return error ? error : (ssize_t)n;
 }
 
@@ -87,24 +205,22 @@ static ssize_t tls_send(struct connection *c, struct bytes data)
 
     if (data.size > room)
         data.size = room;
+    if (data.size)
+        note_sending(t);
     while (taken < data.size) {
         struct bytes rest = bytes_from(data, taken);
+        size_t whole = rest.size >= TLS_RECORD_PLAIN ? TLS_RECORD_PLAIN : piece(t);
         ssize_t n;
 
-        if (rest.size >= TLS_RECORD_PLAIN && buffer_used(&t->staged) == 0) { /* straight from the owner's memory */
-            n = (ssize_t)(rest.size - rest.size % TLS_RECORD_PLAIN);
-            int error = seal_record(t, bytes_part(rest, 0, (size_t)n));
+        if (rest.size >= whole && t->staged == 0) { /* straight from the owner's memory */
+            n = (ssize_t)(rest.size - rest.size % whole);
+            int error = seal(t, bytes_part(rest, 0, (size_t)n));
             if (error)
                 return error;
         } else {
             n = stage(t, rest);
             if (n < 0)
                 return n;
-            if (buffer_used(&t->staged) == TLS_RECORD_PLAIN) {
-                int error = seal_staged(t);
-                if (error)
-                    return error;
-            }
         }
         taken += (size_t)n;
     }
@@ -114,16 +230,32 @@ static ssize_t tls_send(struct connection *c, struct bytes data)
 static ssize_t tls_pass(struct connection *c, struct bytes data)
 {
     struct tls_connection *t = tls_of(c);
-    int error = 0;
+    int error;
 
     if (t->state != TLS_OPEN)
         return 0;
-    if (buffer_used(&t->staged) && records_room(c))
-        error = seal_staged(t);
+    error = seal_staged(t);
     data = bytes_part(data, 0, tls_room(c));
-    if (!error && data.size)
-        error = seal_record(t, data);
+    if (!error && data.size) {
+        note_sending(t);
+        error = seal(t, data);
+    }
     return error ? error : (ssize_t)data.size;
+}
+
+/* What TLS itself has to say, when there is room for it: else with a later flush. */
+static int answer(struct tls_connection *t)
+{
+    int error = 0;
+
+    if (!t->own || !records_owes(&t->records))
+        return 0;
+    error = seal_staged(t);
+    if (!error)
+        error = reserve_out(t, RECORDS_ANSWER);
+    if (error || buffer_room(&t->base.out) < RECORDS_ANSWER)
+        return error;
+    return records_answer(&t->records, &t->base.out);
 }
 
 static int tls_seal(struct connection *c)
@@ -132,30 +264,28 @@ static int tls_seal(struct connection *c)
     int error;
 
     if (t->state == TLS_FAILED) { /* only its alert leaves */
-        buffer_drop(c->net->pool, &t->staged);
+        t->staged = 0;
         return 0;
     }
-    if (connection_out_room(c) < tls_sealed_size(buffer_used(&t->staged)))
-        return 0; /* the session's own records took the room meanwhile: when some of out has left */
     error = seal_staged(t);
+    if (!error)
+        error = answer(t);
     if (error || !c->finish_asked || c->finish_sealed)
         return error;
-    if (connection_out_room(c) < TLS_RECORD_OVERHEAD)
-        return 0;
+    if (t->state == TLS_OPEN) {
+        error = reserve_out(t, TLS_RECORD_OVERHEAD);
+        if (error || buffer_room(&c->out) < TLS_RECORD_OVERHEAD)
+            return error;
+        error = finish(t);
+    }
     c->finish_sealed = true;
-    if (t->state != TLS_OPEN)
-        return 0;
-    error = connection_reserve_out(c);
-    if (error)
-        return error;
-    if (buffer_room(&c->out) < TLS_RECORD_OVERHEAD)
-        buffer_compact(&c->out);
-    tls_session_finish(t->session, &c->out);
-    return 0;
+    return error;
 }
 
 static int fail(struct tls_connection *t, int error)
 {
+    t->staged = 0;
+    (void)!answer(t);
     t->state = TLS_FAILED;
     buffer_drop(t->base.net->pool, &t->cipher);
     if (buffer_used(&t->base.out))
@@ -199,18 +329,17 @@ static int handshake(struct tls_connection *t)
     struct connection *c = &t->base;
     struct bytes received = buffer_content(&t->cipher);
     size_t before = received.size;
-    int error = connection_reserve_out(c);
+    int error = reserve_out(t, BUFFER_LARGE / 2);
 
     if (error)
         return error;
-    if (buffer_room(&c->out) < BUFFER_LARGE / 2)
-        buffer_compact(&c->out);
     error = tls_session_handshake(t->session, &received, &c->out);
     buffer_consume(&t->cipher, before - received.size);
     if (error == 0) {
         t->state = TLS_OPEN;
         if (t->hooks)
             t->hooks->established(c);
+        take_records(t);
     } else if (error != -E_AGAIN) {
         return fail(t, error);
     }
@@ -226,18 +355,20 @@ static int handshake(struct tls_connection *t)
 static int open_records(struct tls_connection *t)
 {
     struct connection *c = &t->base;
-    struct bytes received = buffer_content(&t->cipher);
-    size_t before = received.size, out_before = buffer_used(&c->out);
-    int n = connection_reserve(c, &c->in);
+    int n = connection_reserve(c, &c->in), error;
+    size_t out_before;
 
-    if (n == 0)
-        n = connection_reserve_out(c);
+    if (n == 0 && !t->own) { /* OpenSSL answers by itself, into out */
+        n = seal_staged(t);
+        if (n == 0)
+            n = reserve_out(t, TLS_RECORD_OVERHEAD);
+    }
     if (n)
         return n;
     if (buffer_room(&c->in) == 0)
         return -E_AGAIN;
-    n = tls_session_open(t->session, &received, c->in.data + c->in.end, buffer_room(&c->in), &c->out);
-    buffer_consume(&t->cipher, before - received.size);
+    out_before = buffer_used(&c->out);
+    n = open_into(t, c->in.data + c->in.end, buffer_room(&c->in));
     if (n > 0) {
         buffer_commit(&c->in, (size_t)n);
         t->fruitless = 0;
@@ -247,12 +378,10 @@ static int open_records(struct tls_connection *t)
         t->drained = true;
     else
         return fail(t, n);
-    if (buffer_used(&c->out) > out_before) {
-        int error = connection_flush(c);
-        if (error < 0 && error != -E_AGAIN)
-            return error;
-    }
-    return n;
+    error = answer(t);
+    if (!error && buffer_used(&c->out) > out_before)
+        error = connection_flush(c);
+    return error < 0 && error != -E_AGAIN ? error : n;
 }
 
 /* What cipher holds, brought forward. */
@@ -295,7 +424,7 @@ static int receive_records(struct tls_connection *t)
         return 0;
     if (t->state == TLS_FAILED || t->socket_ended)
         return -E_TRUNCATED;
-    if (t->state == TLS_OPEN && !t->drained) { /* the session may hold plaintext, also when cipher is empty */
+    if (t->state == TLS_OPEN && !t->drained) { /* plaintext may wait, also when cipher is empty */
         n = open_records(t);
         if (n != -E_AGAIN)
             return n;
@@ -333,22 +462,28 @@ static bool tls_holds(const struct connection *c)
 
     if (t->untried)
         return true;
-    return t->state == TLS_OPEN && !t->drained && (buffer_used(&t->cipher) || tls_session_has_more(t->session));
+    return t->state == TLS_OPEN && !t->drained && (buffer_used(&t->cipher) || has_more(t));
 }
 
 static void tls_settle(struct connection *c)
 {
-    buffer_settle(c->net->pool, &tls_of(c)->cipher);
+    struct tls_connection *t = tls_of(c);
+
+    if (t->staged == 0)
+        buffer_settle(c->net->pool, &c->out);
+    buffer_settle(c->net->pool, &t->cipher);
 }
 
 static void tls_release(struct connection *c)
 {
     struct tls_connection *t = tls_of(c);
 
+    if (t->own)
+        records_clear(&t->records);
+    t->own = false;
     tls_session_free(t->session);
     t->session = NULL;
     buffer_drop(c->net->pool, &t->cipher);
-    buffer_drop(c->net->pool, &t->staged);
 }
 
 static const struct connection_ops tls_ops = { tls_receive, tls_holds, tls_room,   tls_send,

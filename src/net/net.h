@@ -5,11 +5,13 @@
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "loop/loop.h"
+#include "tls/aead.h"
 
 struct net {
     struct loop *loop;
     struct buffer_pool *pool;
     struct arena_cache arenas;
+    struct aead_cache *aeads;
 };
 
 /* Returns 0, -E_MEMORY or -E_SYSTEM. */

@@ -170,7 +170,9 @@ int aead_run(struct aead_cache *cache, struct aead_holder *holder, const struct 
         list_remove(&context->link);
         list_prepend(&cache->used, &context->link);
     }
-    error = !begin(context->evp, job) ? -E_CRYPTO : job->is_sealing ? seal_one(context->evp, job) : open_one(context->evp, job);
+    error = !begin(context->evp, job) ? -E_CRYPTO
+            : job->is_sealing         ? seal_one(context->evp, job)
+                                      : open_one(context->evp, job);
     if (error)
         ERR_clear_error();
     return error;

@@ -116,7 +116,7 @@ static void set_behaviour(SSL_CTX *ctx, bool tickets)
     SSL_CTX_set_options(ctx, SSL_OP_NO_RX_CERTIFICATE_COMPRESSION);
 #endif
     /* No chain is guessed at each handshake: what the operator gave is sent. */
-    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
+    SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);
     SSL_CTX_set_security_level(ctx, 2);
     SSL_CTX_set_dh_auto(ctx, 1);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
@@ -307,7 +307,10 @@ struct tls_context *tls_context_new_server(const struct tls_server_parts *parts,
     }
     atomic_init(&context->references, 1);
     context->tickets = parts->policy->tickets;
+    context->records = (uint8_t)parts->policy->records;
     set_behaviour(context->ssl_ctx, context->tickets);
+    if (context->records != TLS_RECORDS_OPENSSL)
+        SSL_CTX_set_keylog_callback(context->ssl_ctx, hand_over_note_secret);
     if (!context_set_policy(context->ssl_ctx, parts->policy, server_groups, ret_why) ||
         !context_set_certificate(context->ssl_ctx, parts->leaf, parts->chain, parts->key, ret_why) ||
         !context_set_alpn(context, parts->alpn, ret_why) || !set_clients(context, parts, ret_why))

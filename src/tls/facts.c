@@ -30,6 +30,20 @@ static const char *group_name(SSL *ssl)
     return "";
 }
 
+/* What was chosen out of our own names, in the context's memory: it outlives the library's object. */
+static struct bytes own_name(const struct tls_context *context, struct bytes chosen)
+{
+    struct cursor names = cursor_of(bytes_of(context->alpn, context->alpn_size));
+
+    while (cursor_left(&names)) {
+        struct cursor name = cursor_vector(&names, 1);
+        struct bytes own = bytes_of(name.at, cursor_left(&name));
+        if (bytes_equal(own, chosen))
+            return own;
+    }
+    return BYTES_NONE;
+}
+
 void tls_session_facts(const struct tls_session *s, struct tls_facts *ret_facts)
 {
     const SSL_CIPHER *cipher = SSL_get_current_cipher(s->ssl);
@@ -44,7 +58,7 @@ void tls_session_facts(const struct tls_session *s, struct tls_facts *ret_facts)
         .suite = suite ? suite : "",
         .group = group_name(s->ssl),
         .resumed = SSL_session_reused(s->ssl) == 1,
-        .alpn = bytes_of(alpn, alpn_bytes),
+        .alpn = own_name(s->context, bytes_of(alpn, alpn_bytes)),
         .has_client_certificate = SSL_get0_peer_certificate(s->ssl) != NULL,
         .client_verified = SSL_get0_peer_certificate(s->ssl) != NULL && SSL_get_verify_result(s->ssl) == X509_V_OK,
         .cipher = cipher ? SSL_CIPHER_get_name(cipher) : "",
@@ -53,12 +67,17 @@ void tls_session_facts(const struct tls_session *s, struct tls_facts *ret_facts)
 
 struct bytes tls_session_client_name(const struct tls_session *s, char name[256])
 {
-    X509 *certificate = SSL_get0_peer_certificate(s->ssl);
+    X509 *certificate = s->ssl ? SSL_get0_peer_certificate(s->ssl) : NULL;
     const X509_NAME *subject = certificate ? X509_get_subject_name(certificate) : NULL;
     int at = subject ? X509_NAME_get_index_by_NID(subject, NID_commonName, -1) : -1, size;
     unsigned char *text = NULL;
     bool fits;
 
+    if (s->client_name) {
+        size_t bytes = strlen(s->client_name);
+        memcpy(name, s->client_name, bytes);
+        return bytes_of(name, bytes);
+    }
     if (at < 0)
         return BYTES_NONE;
     size = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));

@@ -17,14 +17,27 @@ struct tls_context {
     SSL_CTX *ssl_ctx;
     atomic_uint references;
     bool tickets;
+    uint8_t records;       /* enum tls_records_choice */
     bool asks_for_certificate;
     bool verifies; /* a client's: servers must prove who they are */
     uint8_t *alpn; /* ours as on the wire: length-prefixed names in order of preference */
     size_t alpn_size;
 };
 
+/* What passes during a handshake and is needed to go on without the library; hand_over.c. */
+struct hand_over {
+    uint8_t client_secret[48], server_secret[48]; /* TLS 1.3: traffic secrets */
+    size_t secret_bytes;
+    uint64_t records; /* sent under the present keys: since the server's secret was logged, or behind ChangeCipherSpec */
+    uint64_t nonce;   /* the first eight bytes behind the last record's header */
+    size_t left;      /* bytes of the record that is being sent */
+    uint8_t head[13];
+    uint8_t head_bytes;
+};
+
 struct tls_session {
-    SSL *ssl;
+    SSL *ssl;                   /* NULL: its keys were handed over */
+    struct hand_over *hand_over; /* NULL: the library keeps the keys */
     struct tls_context *context;
     struct bytes *in;           /* of the call that runs; NULL between calls */
     struct buffer *out;
@@ -39,6 +52,7 @@ struct tls_session {
     bool finished;              /* ours was written */
     bool alert_received, alert_sent; /* a fatal one */
     uint8_t alert;
+    char *client_name;          /* kept when the library's object goes; NULL: none */
     struct tls_failure *failure; /* made when something fails */
 };
 
@@ -49,6 +63,15 @@ const EVP_CIPHER *fetched_aes_256_cbc(void);
 const EVP_MD *fetched_sha256(void);
 /* The BIO that reads from a session's `in` and writes to its `out`. */
 const BIO_METHOD *session_bio_method(void);
+
+struct hand_over *hand_over_new(void); /* NULL: memory */
+void hand_over_free(struct hand_over *h); /* wipes it; accepts NULL */
+/* SSL_CTX_set_keylog_callback: of the sessions that will be handed over. */
+void hand_over_note_secret(const SSL *ssl, const char *line);
+/* These bytes went to the peer. */
+void hand_over_note_sent(struct hand_over *h, struct bytes sent);
+/* Frees the library's object; what the session is still asked for was kept. */
+void session_drop_engine(struct tls_session *s);
 
 /* A session without a role yet; NULL when memory is out. */
 struct tls_session *session_make(struct tls_context *context);

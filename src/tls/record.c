@@ -37,9 +37,7 @@ static void data_1_2(const struct traffic_key *key, enum content_type type, size
 
 static struct aead_job new_job(const struct record_keys *keys)
 {
-    return (struct aead_job){
-        .key = keys->key.key, .aead = keys->aead, .is_sealing = keys->is_sealing, .tail = -1
-    };
+    return (struct aead_job){ .key = keys->key.key, .aead = keys->aead, .is_sealing = keys->is_sealing, .tail = -1 };
 }
 
 static uint64_t most_records(const struct record_keys *keys)

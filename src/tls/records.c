@@ -23,10 +23,9 @@ static void take_direction(struct record_keys *to, const struct traffic_keys *ke
 
 void records_init(struct tls_records *r, struct traffic_keys *keys, bool is_client, struct aead_cache *cache)
 {
-    *r = (struct tls_records){ .cache = cache,
-                               .plain_most = keys->plain_most,
-                               .secret_bytes = keys->secret_bytes,
-                               .is_client = is_client };
+    *r = (struct tls_records){
+        .cache = cache, .plain_most = keys->plain_most, .secret_bytes = keys->secret_bytes, .is_client = is_client
+    };
     take_direction(&r->read, keys, &keys->read, false);
     take_direction(&r->write, keys, &keys->write, true);
     records_paused(r);
@@ -52,7 +51,9 @@ static int fail(struct tls_records *r, int error, uint8_t alert)
 
 static uint8_t alert_of(int error)
 {
-    return error == -E_TLS ? ALERT_BAD_RECORD_MAC : error == -E_SYNTAX ? ALERT_UNEXPECTED_MESSAGE : ALERT_INTERNAL_ERROR;
+    return error == -E_TLS      ? ALERT_BAD_RECORD_MAC
+           : error == -E_SYNTAX ? ALERT_UNEXPECTED_MESSAGE
+                                : ALERT_INTERNAL_ERROR;
 }
 
 /* ---- KeyUpdate ---- */

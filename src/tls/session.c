@@ -43,6 +43,8 @@ static int bio_write(BIO *bio, const char *from, size_t size, size_t *ret_writte
         return 0;
     }
     memcpy(s->out->data + s->out->end, from, n);
+    if (s->hand_over)
+        hand_over_note_sent(s->hand_over, bytes_of(s->out->data + s->out->end, n));
     buffer_commit(s->out, n);
     *ret_written = n;
     return 1;
@@ -131,12 +133,32 @@ struct tls_session *tls_session_new(struct tls_context *context, struct bytes bi
         ERR_clear_error();
         return NULL;
     }
+    if (context->records != TLS_RECORDS_OPENSSL)
+        s->hand_over = hand_over_new(); /* without it, OpenSSL goes on */
     SSL_set_accept_state(s->ssl);
     if (context->tickets && !tickets_available()) {
         SSL_set_num_tickets(s->ssl, 0);
         SSL_set_options(s->ssl, SSL_OP_NO_TICKET);
     }
     return s;
+}
+
+/* An object that is freed without goodbye makes its session useless. */
+void session_drop_engine(struct tls_session *s)
+{
+    char name[256];
+    struct bytes found = tls_session_client_name(s, name);
+
+    if (found.size)
+        s->client_name = strndup((const char *)found.at, found.size);
+    SSL_set_shutdown(s->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    SSL_free(s->ssl);
+    s->ssl = NULL;
+}
+
+int tls_session_records(const struct tls_session *s)
+{
+    return s->context->records;
 }
 
 void tls_session_free(struct tls_session *s)
@@ -147,6 +169,8 @@ void tls_session_free(struct tls_session *s)
     if (s->ssl && s->is_client && s->complete && !s->alert_received && !s->alert_sent)
         SSL_set_shutdown(s->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(s->ssl);
+    hand_over_free(s->hand_over);
+    free(s->client_name);
     tls_shelf_unref(s->shelf);
     tls_context_unref(s->context);
     free(s->failure);
@@ -283,6 +307,8 @@ int tls_session_handshake(struct tls_session *s, struct bytes *in, struct buffer
     take_back(s);
     if (result == 1) {
         s->complete = true;
+        if (!s->hand_over) /* it stays: what its buffers hold is given back between two records */
+            SSL_set_mode(s->ssl, SSL_MODE_RELEASE_BUFFERS);
         return 0;
     }
     if (s->peer_closed) { /* a client that gives up before it has begun */
@@ -312,7 +338,7 @@ int tls_session_open(struct tls_session *s, struct bytes *in, uint8_t *plain, si
     size_t total = 0, n;
     int error = 0;
 
-    CHECK(s->complete && room > 0);
+    CHECK(s->complete && s->ssl && room > 0);
     if (s->ended)
         return s->ended;
     if (room > INT32_MAX)
@@ -346,7 +372,7 @@ int tls_session_seal(struct tls_session *s, struct bytes plain, struct buffer *o
     size_t written = 0;
     int ok;
 
-    CHECK(s->complete && !s->finished && plain.size <= TLS_SEAL_MOST);
+    CHECK(s->complete && s->ssl && !s->finished && plain.size <= TLS_SEAL_MOST);
     CHECK(buffer_room(out) >= tls_sealed_size(plain.size));
     if (s->ended)
         return -E_CRYPTO;
@@ -363,7 +389,7 @@ int tls_session_seal(struct tls_session *s, struct bytes plain, struct buffer *o
 
 void tls_session_finish(struct tls_session *s, struct buffer *out)
 {
-    if (s->finished || s->ended || !s->complete)
+    if (s->finished || s->ended || !s->complete || !s->ssl)
         return;
     s->finished = true;
     lend(s, NULL, out);

@@ -1,5 +1,5 @@
-/* session.h: one side of a TLS connection as a machine over bytes; the handshake and, for now, its records. Servers'
- * contexts are here, clients' in client.h.
+/* session.h: one side of a TLS handshake as a machine over bytes. It ends in traffic keys, with which records.h goes on;
+ * where that cannot (a CBC suite), the session protects the records too. Servers' contexts are here, clients' in client.h.
  *
  *     from the socket --> in  --+                     +--> plaintext
  *                               |  struct tls_session |
@@ -16,6 +16,7 @@
 #include "base/buffer.h"
 #include "tls/client_hello.h"
 #include "tls/policy.h"
+#include "tls/traffic_keys.h"
 
 struct tls_session;
 struct tls_context;     /* immutable after it was made; shared between threads; counted */
@@ -55,7 +56,18 @@ void tls_session_free(struct tls_session *s);
  * Returns 0 when the handshake is complete, -E_AGAIN when more bytes are needed (send what is in out), -E_TLS,
  * -E_TLS_ALERT, -E_CLIENT_CERTIFICATE (of a client: -E_SERVER_CERTIFICATE), -E_MEMORY, -E_CRYPTO: see tls_session_failure; send what is in out, then close. */
 int tls_session_handshake(struct tls_session *s, struct bytes *in, struct buffer *out) MUST_USE;
-/* Opens records into plain (room bytes), one after the other, until `in` or the room is used up. Call again until it
+/* The handshake is complete, and its facts were taken: gives the keys of both directions to the caller, who protects records
+ * from here on (records.h), and frees the library's object, by far the largest part of a connection. The session then
+ * knows its client's name and nothing more: neither facts nor open, seal or finish.
+ * false: the session keeps the keys, and protects records itself: the policy wants that (`records: openssl`), or the suite is none of those
+ * that records.h knows. */
+bool tls_session_hand_over(struct tls_session *s, struct traffic_keys *ret_keys) MUST_USE;
+/* enum tls_records_choice, of the policy. */
+int tls_session_records(const struct tls_session *s);
+
+/* The rest is for a session whose keys were not handed over.
+ *
+ * Opens records into plain (room bytes), one after the other, until `in` or the room is used up. Call again until it
  * does not return plaintext: what did not fit is kept, and the end or an error comes after the data before it. An
  * incomplete record is taken from `in` and kept.
  * Returns the bytes of plaintext (> 0), 0 after the peer's close_notify (each time),
