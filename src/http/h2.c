@@ -21,6 +21,7 @@ const struct stream_ops h2_stream_ops = {
 enum {
     ACKS_MOST = 100, /* of SETTINGS and PING that may wait to be sent */
     RESETS_MOST = 1 << 30,
+    CONTINUATIONS_MOST = 1 << 30,
     UNREAD_MOST = 1000, /* frames that wait to be sent, beyond what the streams of a client may call for */
 };
 
@@ -139,7 +140,9 @@ static nghttp2_option *make_option(void)
     nghttp2_option_set_no_http_messaging(o, 1);
     nghttp2_option_set_user_recv_extension_type(o, NGHTTP2_PRIORITY_UPDATE);
     nghttp2_option_set_max_outbound_ack(o, ACKS_MOST);
-    nghttp2_option_set_stream_reset_rate_limit(o, RESETS_MOST, RESETS_MOST); /* the budget knows better */
+    nghttp2_option_set_stream_reset_rate_limit(o, RESETS_MOST, RESETS_MOST); /* the budget knows better, */
+    /* here too; and nghttp2 counts the pieces in which a CONTINUATION's head comes */
+    nghttp2_option_set_max_continuations(o, CONTINUATIONS_MOST);
     nghttp2_option_set_peer_max_concurrent_streams(o, 100);
     return o;
 }
@@ -230,8 +233,6 @@ static int failure(struct h2 *h, ssize_t code)
         return h->error;
     if (code == NGHTTP2_ERR_FLOODED && !h->budget.flood)
         h->budget.flood = h->budget.used[WORK_SETTINGS] > h->budget.used[WORK_PING] ? "SETTINGS" : "PING";
-    if (code == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS && !h->budget.flood)
-        h->budget.flood = "CONTINUATION";
     h->error = h->budget.flood ? -E_FLOOD : code == NGHTTP2_ERR_NOMEM ? -E_MEMORY : -E_SYNTAX;
     return h->error;
 }

@@ -97,6 +97,7 @@ struct h2_stream {
     bool live;                 /* nghttp2 has a stream of that id */
     bool head_waits;           /* for room alone, whatever the windows are: a head, trailers, the end */
     bool head_sent, end_due, keeps_end, final_seen, trailers_seen, in_event;
+    uint16_t turn_left;        /* incremental: what is left of a turn that was cut short */
     const struct fields *trailers_out;
     struct list link;          /* of the machine's streams */
     struct list ready_link;    /* of those with news */

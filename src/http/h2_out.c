@@ -19,10 +19,10 @@ static void enlist(struct h2_stream *s)
 
     if (!list_is_empty(&s->wait_link))
         return;
-    if (!s->incremental) { /* before all that are incremental, in the order of their ids */
+    if (!s->incremental || s->turn_left) { /* before all that are incremental, in the order of their ids */
         for (at = list->next; at != list; at = at->next) {
             const struct h2_stream *other = CONTAINER_OF(at, struct h2_stream, wait_link);
-            if (other->incremental || other->id > s->id)
+            if (other->incremental || (!s->incremental && other->id > s->id))
                 break;
         }
     }
@@ -143,6 +143,20 @@ void h2_out_progress(const struct stream *st, struct stream_progress *ret)
     ret->alone = s->blocked_by_peer;
 }
 
+/* It had its turn. One that was cut short, for want of room, goes on with it: else it would be the same one each time
+ * where there is always as much. */
+static void take_up_turn(struct h2_stream *s, bool shares)
+{
+    size_t left = shares ? s->allowance : 0;
+
+    s->allowance = SIZE_MAX;
+    if (left == 0 || left == H2_QUANTUM || list_is_empty(&s->wait_link))
+        return;
+    h2_out_forget(s);
+    s->turn_left = (uint16_t)left;
+    enlist(s);
+}
+
 void h2_out_serve(struct h2 *h)
 {
     struct h2_stream *s;
@@ -155,13 +169,16 @@ void h2_out_serve(struct h2 *h)
         h2_out_forget(s);
         shares = s->incremental && !list_is_empty(&h->waiting[s->urgency]);
         s->allowance = shares ? H2_QUANTUM : SIZE_MAX;
+        if (shares && s->turn_left)
+            s->allowance = s->turn_left;
+        s->turn_left = 0;
         h->served = s;
         if (s->on_event)
             s->on_event(s);
         if (h->served != s)
             continue; /* it is gone */
         h->served = NULL;
-        s->allowance = SIZE_MAX;
+        take_up_turn(s, shares);
         if (!list_is_empty(&s->wait_link) && h->written == before)
             break;
     }
