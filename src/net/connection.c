@@ -9,9 +9,9 @@
 #include "net/connection_private.h"
 
 enum {
-    DIRECT_SEND = 4096,           /* bytes: from here on a copy costs more than a system call of its own saves */
-    FLOW_LEAST = 3 * 16384,       /* bytes in one call: what makes a stream one of full flow */
-    PLAIN_LARGE = 4 * 16384,      /* bytes of plaintext in one read: whole records, should they become such */
+    DIRECT_SEND = 4096,      /* bytes: from here on a copy costs more than a system call of its own saves */
+    FLOW_LEAST = 3 * 16384,  /* bytes in one call: what makes a stream one of full flow */
+    PLAIN_LARGE = 4 * 16384, /* bytes of plaintext in one read: whole records, should they become such */
     PLAIN_BULK = 16 * PLAIN_LARGE / 4,
 };
 

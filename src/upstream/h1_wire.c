@@ -142,6 +142,7 @@ static ssize_t send_lean(struct h1_wire *w, struct bytes data)
 {
     struct connection *c = w->connection;
     uint8_t head[H1_CHUNK_HEAD];
+    size_t room;
     ssize_t sent;
 
     if (!w->chunked_out || data.size == 0)
@@ -154,7 +155,11 @@ static ssize_t send_lean(struct h1_wire *w, struct bytes data)
             return sent;
         w->chunk_left = data.size;
     }
-    sent = connection_send_now(c, bytes_part(data, 0, w->chunk_left));
+    data = bytes_part(data, 0, w->chunk_left);
+    room = connection_room(c);
+    if (connection_is_tls(c)) /* it collects: the chunk's end must find room behind it */
+        data = bytes_part(data, 0, room > 2 ? room - 2 : 0);
+    sent = data.size ? connection_send_now(c, data) : 0;
     if (sent <= 0)
         return sent;
     w->chunk_left -= (uint64_t)sent;
@@ -168,7 +173,7 @@ static ssize_t send_lean(struct h1_wire *w, struct bytes data)
 
 static ssize_t send_some(struct h1_wire *w, struct bytes data)
 {
-    if (w->lean)
+    if (w->lean || w->chunk_left || data.size > connection_room(w->connection))
         return send_lean(w, data);
     return w->chunked_out ? send_chunk(w, data) : connection_send(w->connection, data);
 }

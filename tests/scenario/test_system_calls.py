@@ -1,0 +1,145 @@
+"""What requests and streams cost in system calls, counted by strace at a worker that runs as operators have it.
+
+The access log is written by a thread of its own, which is woken at most twenty times a second: its calls are not counted."""
+import threading
+
+import pytest
+
+from support.calls import Calls
+from support.client import get, plain_client, tls_client
+from support.h2 import h2_client
+from support.unlade import release_binary, site
+
+COUNT = 1000
+MB = 1 << 20
+
+
+def started(start, port, to, certificate):
+    proxy = start(site(port, to, certificate), program=release_binary())
+    (proxy.worker,) = proxy.workers()
+    return proxy
+
+
+def fetch(kind, port, pki):
+    """A client of that kind, and what it does to GET 1 KB."""
+    if kind == "h2":
+        c = h2_client(port, pki)
+        return c, lambda: c.fetch("/1k").body
+    c = tls_client(port, pki) if kind == "tls" else plain_client(port)
+    return c, lambda: c.request(get("/1k")).body
+
+
+@pytest.mark.parametrize("kind", ["tls", "plain", "h2"])
+def test_a_request_on_a_kept_connection_costs_two_reads_and_two_writes_and_nothing_else(start, port, nginx, certificate, pki, kind):
+    """One request after the other on one connection: two events, so that twice is waited for one. Nothing is read in
+    vain, no option set, no time asked for, no registration changed."""
+    worker = started(start, port, nginx.port, None if kind == "plain" else certificate).worker
+    c, get_it = fetch(kind, port, pki)
+    with c:
+        for _ in range(5):
+            get_it()
+        with Calls(worker) as calls:
+            for _ in range(COUNT):
+                assert len(get_it()) == 1024
+    of_loop = calls.of_loop()
+    spare = COUNT // 10 if kind == "h2" else 0      # its client opens windows now and then
+    assert of_loop.pop("getpid", 0) <= COUNT // 100 # the library's, when it makes random numbers ahead for many requests
+    assert of_loop.pop("sendmsg") == 2 * COUNT
+    assert 2 * COUNT <= of_loop.pop("recvfrom") <= 2 * COUNT + spare
+    assert of_loop.pop("epoll_wait") <= 2 * COUNT + spare
+    assert not of_loop
+
+
+@pytest.mark.parametrize("kind", ["tls", "plain", "h2"])
+def test_with_many_connections_a_request_costs_less_than_one_wait_for_events(start, port, nginx, certificate, pki, kind):
+    """Thirty-two that ask at once: what becomes ready meanwhile is told together."""
+    together, rounds = 32, 20
+    worker = started(start, port, nginx.port, None if kind == "plain" else certificate).worker
+    clients = [fetch(kind, port, pki) for _ in range(together)]
+    barrier = threading.Barrier(together)
+    failures = []
+
+    def run(get_it, times):
+        try:
+            for _ in range(times):
+                barrier.wait()
+                assert len(get_it()) == 1024
+        except Exception as error: # pylint: disable=broad-except
+            failures.append(error)
+            barrier.abort()
+
+    def all_of_them(times):
+        threads = [threading.Thread(target=run, args=(get_it, times)) for _, get_it in clients]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert not failures, failures
+
+    all_of_them(2)
+    with Calls(worker) as calls:
+        all_of_them(rounds)
+    for c, _ in clients:
+        c.close()
+    of_loop, requests = calls.of_loop(), together * rounds
+    assert of_loop["epoll_wait"] <= requests, of_loop
+    reads = 3 if kind == "h2" else 2 # its client opens windows whenever it likes to
+    assert of_loop["recvfrom"] <= reads * requests + together, of_loop
+    assert of_loop["sendmsg"] <= 2 * requests + together, of_loop
+
+
+def test_a_connection_costs_an_accept_and_a_registration_beside_its_bytes(start, port, nginx, certificate, pki):
+    """No option is set on what was accepted: listeners hand theirs down. Registered once, closed without being unregistered."""
+    worker = started(start, port, nginx.port, certificate).worker
+    for _ in range(3):
+        with tls_client(port, pki) as c:
+            c.request(get("/1k"))
+    with Calls(worker) as calls:
+        for _ in range(20):
+            with tls_client(port, pki) as c:
+                c.request(get("/1k"))
+    of_loop = calls.of_loop()
+    assert of_loop["epoll_ctl"] == 20, of_loop
+    assert sum(r >= 0 for r in calls.results("accept4")) == 20
+    assert of_loop["setsockopt"] == of_loop["getsockopt"] == of_loop["getsockname"] == of_loop["getpeername"] == 0, of_loop
+
+
+# ---- streams ----
+
+SIZE = 20 * MB
+
+
+def per_megabyte(calls, *names):
+    return sum(1 for r in calls.results(*names) if r >= 0) / (SIZE / MB)
+
+
+@pytest.mark.parametrize("kind", ["tls", "plain"])
+def test_a_download_is_read_and_written_in_quarters_of_a_megabyte(start, port, nginx, certificate, kind, pki):
+    """As far as the server is ahead: most of what is read fills its buffer. A sixth of the calls that 64 KB would take."""
+    worker = started(start, port, nginx.port, None if kind == "plain" else certificate).worker
+    with (tls_client(port, pki) if kind == "tls" else plain_client(port)) as c:
+        with Calls(worker) as calls:
+            assert len(c.request(get("/20M")).body) == SIZE
+    reads = calls.results("recvfrom")
+    assert max(reads) == 262144
+    assert sum(r for r in reads if r == 262144) >= SIZE / 2, calls.text(200)
+    if kind == "tls":
+        assert max(calls.results("sendmsg")) > 262144
+    assert per_megabyte(calls, "sendmsg") < 10
+
+
+@pytest.mark.parametrize("how", ["length", "chunked"])
+def test_an_upload_is_read_in_quarters_of_a_megabyte(start, port, nginx, certificate, how, pki):
+    worker = started(start, port, nginx.port, certificate).worker
+    chunk = 4 * MB
+    fields = ["Transfer-Encoding: chunked"] if how == "chunked" else [f"Content-Length: {SIZE}"]
+    with tls_client(port, pki) as c:
+        c.request(get("/1k"))
+        with Calls(worker) as calls:
+            c.send(get("/upload", method="POST", fields=fields))
+            for _ in range(SIZE // chunk):
+                c.send(b"%x\r\n" % chunk + bytes(chunk) + b"\r\n" if how == "chunked" else bytes(chunk))
+            c.send(b"0\r\n\r\n" if how == "chunked" else b"")
+            assert c.response("POST").status == 200
+    assert max(calls.results("recvfrom")) > 262144
+    assert max(calls.results("sendmsg")) >= 262144
