@@ -15,6 +15,7 @@ test_packages="libcmocka-dev clang libclang-rt-dev llvm python3 python3-pytest p
     openssl ca-certificates curl gnutls-bin nginx haproxy wrk nghttp2-client nghttp2-server python3-h2 python3-hpack python3-websockets chromium nodejs strace procps
     libnginx-mod-stream systemd iproute2 util-linux"
 test_packages="$test_packages redis-server redis-tools postgresql postgresql-client mosquitto mosquitto-clients" # behind TCP mode
+test_packages="$test_packages gnutls-bin libnss3-tools wget botan default-jdk-headless golang-go python3-pycurl libwolfssl-dev libmbedtls-dev" # the clients of the compatibility matrix
 test_packages="$test_packages postfix dovecot-imapd dovecot-pop3d swaks libnet-ssleay-perl" # behind STARTTLS
 command -v npm >/dev/null || test_packages="$test_packages npm" # other builds of nodejs bring it along
 lint_packages="clang-format clang-tidy cppcheck gcovr shellcheck"
@@ -57,6 +58,8 @@ environment
   UNLADE_OPENSSL=system    build with the system's OpenSSL even where a newer one can be had
   UNLADE_CACHE=DIR         where the private OpenSSL and the tests' npm packages are kept (default ~/.cache/unlade)
   CC=clang                 the compiler of release, asan, tsan and coverage builds
+  UNLADE_COMPATIBILITY=write
+                           ./do test scenario compatibility writes docs/compatibility.md instead of comparing with it
   CI=true                  compiler warnings are errors (release and fuzz builds: gcc and clang)
 TEXT
 }

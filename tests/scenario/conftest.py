@@ -13,7 +13,7 @@ from support.unlade import Unlade, site
 
 NEEDED_TOOLS = ("curl", "openssl", "gnutls-cli", "wrk", "/usr/sbin/nginx", "node", "nghttp", "nghttpd",
                 "redis-server", "redis-cli", "/usr/sbin/mosquitto", "mosquitto_pub", "psql", "chromium",
-                "/usr/sbin/postfix", "/usr/sbin/dovecot", "swaks",
+                "tstclnt", "certutil", "wget", "botan", "java", "go", "cc", "/usr/sbin/postfix", "/usr/sbin/dovecot", "swaks",
                 "haproxy", "systemd-socket-activate", "ss", "unshare", "strace")
 
 
