@@ -189,7 +189,9 @@ class Java(Program):
         return seen
 
     def more_arguments(self, jobs):
-        limits = [f"{suite} KeyUpdate 2^17" for suite in ("AES/GCM/NoPadding", "ChaCha20-Poly1305")]
+        # Past its limit Java sends one for each record that it receives, until the peer's new key arrives: as many as
+        # there are records on their way. So the limit comes at the end of the first transfer.
+        limits = [f"{suite} KeyUpdate 2^20" for suite in ("AES/GCM/NoPadding", "ChaCha20-Poly1305")]
         return [", ".join(limits)] if self._updating else []
 
     def end(self, jobs, seen, done):
