@@ -1,6 +1,7 @@
 #include "app/sockets_open.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
@@ -138,12 +139,43 @@ static int clear_stale(const struct address *a)
     return unlink(a->un.sun_path);
 }
 
+/* The file of a Unix socket itself. Who else may write to its directory can have put something in its place: a link is not
+ * followed, and nothing but a socket is touched. Returns a descriptor (O_PATH), or -1 with errno. */
+static int open_file(const char *path)
+{
+    int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode))
+        return fd;
+    close(fd);
+    errno = ENOTSOCK;
+    return -1;
+}
+
+/* fchmod() takes no such descriptor before Linux 6.6. */
+static int change_mode(int fd, mode_t mode)
+{
+    char link[40];
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    return chmod(link, mode);
+}
+
+static int change_owner(int fd, uid_t uid, gid_t gid)
+{
+    return fchownat(fd, "", uid, gid, AT_EMPTY_PATH);
+}
+
 /* Who may connect to a Unix socket's path. old: what was in force before; NULL: it was just made. */
 static int set_owner(const struct listen_wish *wish, const struct listen_wish *old)
 {
     const char *path = wish->address.un.sun_path;
     uid_t uid = wish->uid;
     gid_t gid = wish->gid;
+    int fd, failed, why;
 
     if (!path[0]) /* an abstract one has no file */
         return 0;
@@ -151,12 +183,18 @@ static int set_owner(const struct listen_wish *wish, const struct listen_wish *o
         uid = geteuid();
     if (old && old->gid != (gid_t)-1 && gid == (gid_t)-1)
         gid = getegid();
+    fd = open_file(path);
+    if (fd < 0)
+        return -E_SYSTEM;
     /* Root without CAP_FOWNER may give a file away, but not change the mode of another's: it takes it back for that. */
-    if (chmod(path, wish->mode) < 0 && (lchown(path, geteuid(), (gid_t)-1) < 0 || chmod(path, wish->mode) < 0))
-        return -E_SYSTEM;
-    if ((uid != (uid_t)-1 || gid != (gid_t)-1) && lchown(path, uid, gid) < 0)
-        return -E_SYSTEM;
-    return 0;
+    failed = change_mode(fd, wish->mode) < 0 &&
+             (change_owner(fd, geteuid(), (gid_t)-1) < 0 || change_mode(fd, wish->mode) < 0);
+    if (!failed && (uid != (uid_t)-1 || gid != (gid_t)-1))
+        failed = change_owner(fd, uid, gid) < 0;
+    why = errno;
+    close(fd);
+    errno = why;
+    return failed ? -E_SYSTEM : 0;
 }
 
 static int open_unix(struct listen_address *item, char why[SOCKETS_WHY])

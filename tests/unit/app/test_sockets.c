@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -346,6 +347,37 @@ static void the_file_of_a_unix_socket_has_its_mode_and_a_reload_changes_it(void 
     sockets_close(&set, true);
 }
 
+/* Somebody who may write to the directory put a link to another file there. */
+static void a_link_in_the_place_of_a_unix_socket_is_not_followed(void **state)
+{
+    struct listen_set set = { .threads = 1 };
+    char path[64], victim[80];
+    struct address a = unix_path(path);
+    struct listen_wish wish = wish_for(&a);
+    int fd;
+
+    (void)state;
+    snprintf(victim, sizeof victim, "%s-victim", path);
+    fd = open(victim, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(sockets_prepare(&set, &wish, 1, why), 0);
+    sockets_commit(&set);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink(victim, path), 0);
+    wish.mode = 0666;
+    wish.uid = geteuid();
+    assert_int_equal(sockets_prepare(&set, &wish, 1, why), 0);
+    sockets_commit(&set);
+    wish.mode = 0640;
+    assert_int_equal(sockets_prepare(&set, &wish, 1, why), 0);
+    sockets_commit(&set);
+    assert_int_equal(mode_of(victim), 0600);
+    unlink(victim);
+    unlink(path);
+    sockets_close(&set, true);
+}
+
 static void an_owner_that_may_not_be_given_is_explained(void **state)
 {
     struct listen_set set = { .threads = 1 };
@@ -383,6 +415,7 @@ int main(void)
         cmocka_unit_test(listening_sockets_have_their_options_and_a_reload_changes_them),
         cmocka_unit_test(the_backlog_can_be_chosen_and_changed),
         cmocka_unit_test(the_file_of_a_unix_socket_has_its_mode_and_a_reload_changes_it),
+        cmocka_unit_test(a_link_in_the_place_of_a_unix_socket_is_not_followed),
         cmocka_unit_test(an_owner_that_may_not_be_given_is_explained),
     };
 

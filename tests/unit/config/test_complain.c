@@ -32,10 +32,10 @@ static void dos_line_ends_are_not_shown(void **state)
 
 static void long_lines_are_cut_around_the_place(void **state)
 {
-    char yaml[700] = "limits: { \"size\": 16k, ", *text, *line;
+    char yaml[700], *text, *line;
 
-    for (int i = 0; i < 30; i++)
-        strncat(yaml, "                    ", sizeof(yaml) - strlen(yaml) - 1);
+    memset(yaml, ' ', sizeof yaml);
+    memcpy(yaml, "limits: { \"size\": 16k, ", 23);
     memcpy(yaml + 300, "rate: x,", 8);
     yaml[600] = '}';
     yaml[601] = 0;
