@@ -65,6 +65,16 @@ enum grpc_status grpc_status_of_reset(uint32_t h2_code)
     }
 }
 
+int grpc_status_told(const struct fields *fields)
+{
+    uint64_t status;
+
+    for (uint32_t i = 0; i < fields->count; i++)
+        if (!fields->at[i].id && bytes_equal_nocase(fields->at[i].name, BYTES_LITERAL("grpc-status")))
+            return bytes_to_number(fields->at[i].value, 999, &status) ? -1 : (int)status;
+    return -1;
+}
+
 struct bytes grpc_message(struct arena *arena, struct bytes text)
 {
     static const char hex[] = "0123456789ABCDEF";

@@ -28,6 +28,8 @@ enum grpc_status grpc_status_of(int http_status);
 /* What a server's RST_STREAM before its response means to one: CANCEL and ENHANCE_YOUR_CALM say something, all others that
  * there was no answer (UNAVAILABLE, as for 502). */
 enum grpc_status grpc_status_of_reset(uint32_t h2_code);
+/* The status that a response's head or its trailers tell; -1: none, or what is no number up to 999. */
+int grpc_status_told(const struct fields *fields);
 /* text as the value of grpc-message: all but printable ASCII, and '%', percent-encoded. .at is NULL when memory is out. */
 struct bytes grpc_message(struct arena *arena, struct bytes text);
 

@@ -281,6 +281,8 @@ static size_t format_json(const struct access_record *r, struct writer *w)
     member_text(w, "protocol", r->protocol);
     if (!r->protocol)
         member_number(w, "status", r->status);
+    if (r->grpc_status >= 0)
+        member_number(w, "grpc_status", r->grpc_status);
     member_text(w, "error", r->error);
     member_bytes(w, "method", r->method, FIELD_SHORT);
     member_bytes(w, "host", r->authority, FIELD_HOST);

@@ -24,6 +24,7 @@ struct access_record {
     struct bytes method, authority, path, referer, user_agent;
     int http_version;               /* enum http_version */
     int status;                     /* sent to the client; 0: none could be */
+    int grpc_status;                /* of a call; -1: none was told */
     const char *error;              /* error_token of what went wrong, or NULL */
     uint64_t request_body_bytes, response_body_bytes; /* of a relayed connection: all that came, and all that went */
     /* the TLS connection; tls_version NULL where none of ours; sni also where it was passed through */

@@ -2,6 +2,8 @@
 
 #include <time.h>
 
+#include "http/grpc.h"
+
 static struct bytes field_value(const struct message *m, enum field_id id)
 {
     const struct bytes *value = message_field(m, id);
@@ -61,6 +63,7 @@ void access_log_relay(struct session *s, const struct relay_record *relay)
         .error = relay->error ? error_token(relay->error) : NULL,
         .request_body_bytes = relay->up_bytes,
         .response_body_bytes = relay->down_bytes,
+        .grpc_status = -1,
         .attempts = relay->attempts,
         .handshake_us = s->secure ? between_us(s->accepted_ns, s->established_ns) : -1,
         .head_us = -1,
@@ -71,6 +74,17 @@ void access_log_relay(struct session *s, const struct relay_record *relay)
     fill_tls(s, &r);
     fill_server(relay->upstream, relay->server_number, &r);
     access_log_write(s->home->access_log, s->home->thread, &r);
+}
+
+void access_note_call(struct exchange *x, const struct fields *fields)
+{
+    int status;
+
+    if (x->client_version < HTTP_2 || !grpc_is_call(&x->request))
+        return;
+    status = grpc_status_told(fields);
+    if (status >= 0)
+        x->grpc_status = (int16_t)status;
 }
 
 void access_log_exchange(struct exchange *x)
@@ -95,6 +109,7 @@ void access_log_exchange(struct exchange *x)
         .user_agent = field_value(m, FIELD_USER_AGENT),
         .http_version = (int)x->client_version,
         .status = x->status,
+        .grpc_status = x->grpc_status,
         .error = x->error ? error_token(x->error) : NULL,
         .request_body_bytes = x->request_bytes,
         .response_body_bytes = x->response_bytes,

@@ -17,5 +17,7 @@ struct relay_record {
 
 void access_log_relay(struct session *s, const struct relay_record *relay);
 void access_log_exchange(struct exchange *x);
+/* A response's head or its trailers went to the client: where that was a call of gRPC, its status is for the log. */
+void access_note_call(struct exchange *x, const struct fields *fields);
 
 #endif

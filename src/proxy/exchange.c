@@ -43,6 +43,7 @@ struct exchange *exchange_new(struct session *s, struct stream *client, const st
     x->owner = owner;
     x->owner_context = context;
     x->server_number = -1;
+    x->grpc_status = -1;
     arena_init(&x->arena, &s->home->net->arenas, ARENA_MOST);
     x->arena.is_small = client->ops->room != NULL; /* one of many */
     message_init(&x->request, &x->arena);
@@ -278,6 +279,7 @@ static int send_own(struct exchange *x)
         if (error == 0) {
             x->response_head_sent = true;
             x->status = x->response.status;
+            access_note_call(x, &x->response.fields);
         }
     }
     while (!error && x->own_body.size) {

@@ -88,6 +88,7 @@ struct exchange {
     int error;                     /* what went wrong, for the log */
     uint32_t reset_code;           /* HTTP/2: of the server, with -E_SERVER_RESET */
     int status;                    /* that the client got */
+    int16_t grpc_status;           /* of a call, that the client got; -1: none */
     uint64_t request_bytes, response_bytes;
     int64_t started_unix_us;
     uint64_t began_ns, head_ns, connect_began_ns, connected_ns, request_end_ns, response_head_ns;

@@ -1,5 +1,6 @@
 /* exchange_pass.c: an exchange's two directions: what one side has, as far as the other takes it. */
 #include "proxy/exchange_private.h"
+#include "proxy/access.h"
 #include "proxy/forward.h"
 #include "proxy/tunnel.h"
 
@@ -194,6 +195,7 @@ static int pass_response_head(struct exchange *x)
     if (error == 0) {
         x->response_head_sent = true;
         x->status = x->response.status;
+        access_note_call(x, &x->response.fields);
         if (x->response.body == BODY_TUNNEL)
             tunnel_open(x);
     } else if (error == -E_HEAD_TOO_LARGE) {
@@ -257,7 +259,11 @@ static int pass_response(struct exchange *x)
     if (!error)
         error = pass_response_body(x);
     if (!error) {
-        error = x->client->ops->end(x->client, x->server->stream.ops->trailers(&x->server->stream));
+        const struct fields *trailers = x->server->stream.ops->trailers(&x->server->stream);
+
+        error = x->client->ops->end(x->client, trailers);
+        if (!error && trailers)
+            access_note_call(x, trailers);
         x->client_blocks = error == -E_AGAIN;
         if (error && error != -E_AGAIN)
             exchange_fail_send(x, error);

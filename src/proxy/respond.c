@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "http/grpc.h"
+#include "proxy/access.h"
 #include "proxy/forward.h"
 #include "proxy/rewrite.h"
 
@@ -89,7 +90,11 @@ int respond_broken_call(struct exchange *x, int error)
         return -E_INTERNAL;
     message_init(&trailers, &x->arena);
     failed = add_grpc_status(x, &trailers, error);
-    return failed ? failed : x->client->ops->end(x->client, &trailers.fields);
+    if (!failed)
+        failed = x->client->ops->end(x->client, &trailers.fields);
+    if (!failed)
+        access_note_call(x, &trailers.fields);
+    return failed;
 }
 
 int respond_error(struct exchange *x, int error)

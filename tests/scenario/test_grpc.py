@@ -207,6 +207,23 @@ def test_no_server_is_unavailable(start, port, certificate, pki):
             assert r["code"] == UNAVAILABLE and r["details"] == "the server could not be reached", r
 
 
+def test_the_access_log_has_the_status_that_the_caller_got(served, server, caller, port, pki):
+    """In trailers, in a head without content, of the proxy's own; and none where a stream was reset or was no call."""
+    assert caller.call("Unary", text="x")["code"] == OK
+    assert caller.call("Unary", text="x", metadata={"wish": f"fail:{NOT_FOUND}:gone"})["code"] == NOT_FOUND
+    caller.call("Repeat", size=100, metadata={"wish": "count:3:open"}, cancel_after=3)
+    with tls_client(port, pki) as c:
+        c.request(get("/"))
+    began = caller.order("Repeat", text="x", metadata={"wish": "count:2:open"}, talk=True)
+    caller.until(began, "message")
+    server.process.kill()
+    assert caller.until(began)["code"] == UNAVAILABLE
+    assert caller.call("Unary", text="x")["code"] == UNAVAILABLE
+    lines = served.access_records(6)
+    assert [line.get("grpc_status") for line in lines] == [OK, NOT_FOUND, None, None, UNAVAILABLE, UNAVAILABLE]
+    assert [line["status"] for line in lines if "grpc_status" in line] == [200] * 4
+
+
 def test_no_time_is_deadline_exceeded(start, port, certificate, pki):
     silent = H2Server(settings={3: 1})  # one stream, and that is taken
     silent.on_end = lambda c, stream: None

@@ -77,6 +77,24 @@ static void a_reset_says_what_its_code_says(void **state)
     assert_int_equal(grpc_status_of_reset(0xffffffff), GRPC_UNAVAILABLE);
 }
 
+static void a_status_is_a_small_number(void **state)
+{
+    static const struct { const char *name, *value; int status; } rows[] = {
+        { "grpc-status", "0", 0 }, { "Grpc-Status", "14", 14 }, { "grpc-status", "999", 999 }, { "grpc-status", "1000", -1 },
+        { "grpc-status", "", -1 }, { "grpc-status", "-1", -1 }, { "grpc-status", "1 ", -1 }, { "grpc-message", "1", -1 },
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct message m;
+
+        message_init(&m, &arena);
+        assert_int_equal(grpc_status_told(&m.fields), -1);
+        assert_int_equal(message_add(&m, BYTES_LITERAL("x"), BYTES_LITERAL("7")), 0);
+        assert_int_equal(message_add(&m, bytes_of_text(rows[i].name), bytes_of_text(rows[i].value)), 0);
+        assert_int_equal(grpc_status_told(&m.fields), rows[i].status);
+    }
+}
+
 static void messages_are_percent_encoded(void **state)
 {
     struct bytes out = grpc_message(&arena, BYTES_LITERAL("50% of\nit: \xc3\xa4 ~\x7f"));
@@ -103,6 +121,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_answer_has_the_plain_type_but_for_grpc_web, setup, teardown),
         cmocka_unit_test_setup_teardown(statuses_are_mapped_as_clients_do_it_but_for_504, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reset_says_what_its_code_says, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_status_is_a_small_number, setup, teardown),
         cmocka_unit_test_setup_teardown(messages_are_percent_encoded, setup, teardown),
         cmocka_unit_test_setup_teardown(a_message_that_memory_does_not_take_is_none, setup, teardown),
     };

@@ -270,17 +270,22 @@ static void padding_counts_against_windows_and_is_not_content(void **state)
     assert_int_equal(u->s.error, 0);
 }
 
-/* What a stream's user does from within its event, with a chunk at hand. */
-static void close_it(struct user *u)
+/* From within its event, with a chunk at hand: the stream's memory is its user's from there on. */
+static void close_and_free(struct user *u)
 {
+    struct peer *p = u->peer;
+
     h2_stream_close(&u->s, H2_CANCEL);
+    CHECK(u == p->users[p->user_count - 1]);
+    p->user_count--;
+    free(u);
 }
 
 static void a_stream_may_be_closed_while_its_content_comes(void **state)
 {
     struct peer *p = peer_server(state);
 
-    post(p, 1)->act = close_it;
+    post(p, 1)->act = close_and_free;
     assert_int_equal(peer_data(p, 1, 0, 500), 0);
     expect_reset(p, 1, H2_CANCEL);
     assert_int_equal(h2_stored_bytes(p->h2), 0);

@@ -190,7 +190,7 @@ static void a_head_waits_for_room_and_is_sent_whole(void **state)
 static void a_head_that_waits_for_room_does_not_wait_for_windows(void **state)
 {
     struct peer *p = peer_server(state);
-    struct user *big = served(p, 1, 100000), *u = get(p, 3), *last = get(p, 5);
+    struct user *big = served(p, 1, 100000), *last = get(p, 3), *u = get(p, 5);
 
     assert_int_equal(big->sent, WINDOW); /* the connection's window is closed */
     assert_int_equal(user_answer(last, 200, 5), 0);
@@ -346,20 +346,21 @@ static void one_that_came_meanwhile_waits_for_the_end_of_a_turn_that_was_cut_sho
 static void who_has_room_just_now_does_not_overtake_who_waits(void **state)
 {
     struct peer *p = peer_server(state);
-    struct user *first = get(p, 1), *second = get(p, 3), *urgent = prioritised(p, 5, "u=1");
+    struct user *first = get(p, 1), *second = get(p, 3), *urgent = prioritised(p, 5, "u=1"), *late = prioritised(p, 7, "u=6");
 
     open_windows(p);
-    begin(first, 5000), begin(second, 5000), begin(urgent, 5000);
+    begin(first, 5000), begin(second, 5000), begin(urgent, 5000), begin(late, 5000);
     p->limited = true;
     p->room = 0;
     user_send(first);
     p->room = 60000;
     user_send(second);
-    assert_int_equal(second->sent, 0);
+    user_send(late);
+    assert_int_equal(second->sent + late->sent, 0);
     user_send(urgent);
     assert_true(urgent->ended);
     assert_int_equal(h2_flush(p->h2), 0); /* at the end of the turn all have had theirs */
-    assert_true(first->ended && second->ended);
+    assert_true(first->ended && second->ended && late->ended);
 }
 
 static void a_priority_update_moves_a_stream_that_waits(void **state)

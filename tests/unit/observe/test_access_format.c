@@ -24,7 +24,7 @@ static struct access_record full_record(const struct address *client)
     return (struct access_record){
         .started_unix_us = 1700000000123456, .client = client, .listener = B("web"), .request_id = B("abc"),
         .method = B("GET"), .authority = B("example.org"), .path = B("/a?b=c"), .referer = B("https://r/"),
-        .user_agent = B("curl/8"), .http_version = 11, .status = 200, .request_body_bytes = 5, .response_body_bytes = 17,
+        .user_agent = B("curl/8"), .http_version = 11, .status = 200, .grpc_status = -1, .request_body_bytes = 5, .response_body_bytes = 17,
         .tls_version = "TLSv1.3", .tls_suite = "TLS_AES_128_GCM_SHA256", .tls_group = "X25519", .tls_resumed = true,
         .sni = B("example.org"), .alpn = B("http/1.1"), .upstream = B("app"), .server = B("10.0.0.1:80"), .attempts = 2,
         .server_reused = true, .handshake_us = 1000, .head_us = 0, .connect_us = -1, .response_head_us = 30, .total_us = 40,
@@ -58,6 +58,14 @@ static void json_line_holds_every_fact(void **state)
     assert_true(json_has(line, n, "handshake_us", "1000"));
     assert_true(json_has(line, n, "head_us", "0"));
     assert_true(json_has(line, n, "path", "\"/a?b=c\""));
+    assert_null(memmem(line, n, "grpc_status", 11));
+    r.grpc_status = 0;
+    n = access_format_line(&r, ACCESS_JSON, line, sizeof line);
+    assert_true(json_has(line, n, "grpc_status", "0"));
+    r.grpc_status = 14;
+    n = access_format_line(&r, ACCESS_JSON, line, sizeof line);
+    assert_true(json_has(line, n, "grpc_status", "14"));
+    assert_true(json_has(line, n, "status", "200"));
 }
 
 static void json_line_leaves_out_what_did_not_happen(void **state)
