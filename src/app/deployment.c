@@ -95,7 +95,8 @@ static void check_process(struct config *c, const struct app_options *o)
     check_sockets(c, &o->site);
     if (o->limits.connections > files / 2)
         config_complain(c, COMPLAINT_WARNING, &o->limits.connections,
-                        "this needs %llu open files, and the limit is %llu: raise it (ulimit -Hn, LimitNOFILE)",
+                        "these need up to %llu open files when all are being served, and the limit is %llu: raise it "
+                        "(ulimit -Hn, LimitNOFILE)",
                         (unsigned long long)o->limits.connections * 2, (unsigned long long)files);
 }
 

@@ -15,7 +15,9 @@ static const struct option limits_rows[] = {
     { "connections", OPTION_NUMBER, OPTION_AT(struct app_limits, connections), .standard = "auto", .zero = "auto",
       .most = 100000000, .reload = OPTION_RESTART,
       .doc = "Clients connected at the same time; further ones wait in the queue of the kernel. Automatic: what the "
-             "limit of open files (ulimit -Hn, LimitNOFILE) allows, at two for each client." },
+             "limit of open files (ulimit -Hn, LimitNOFILE) allows, at two for each client: its own and the one to its "
+             "server. More may be asked for where most clients wait between requests, up to nine tenths of the limit; "
+             "when descriptors are out, requests get 503." },
 };
 static const struct option_table limits_table =
     OPTION_TABLE("limits", struct app_limits, limits_rows, "Limits of the whole process.");

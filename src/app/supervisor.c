@@ -103,10 +103,13 @@ static void reopen_logs(struct supervisor *s)
 
 /* ---- the worker ---- */
 
+/* How many clients at the same time. A client that waits between requests has one descriptor, one that is being served
+ * two: whoever asks for a number expects many to wait, and gets it as far as a tenth stays for the servers. */
 static uint64_t connections_of(const struct deployment *d)
 {
     uint64_t files = machine_raise_files(), listening = (uint64_t)d->socket_count * d->workers;
-    uint64_t most = files > DESCRIPTORS_OWN + listening + 2 ? (files - DESCRIPTORS_OWN - listening) / 2 : 1;
+    uint64_t rest = files > DESCRIPTORS_OWN + listening + 2 ? files - DESCRIPTORS_OWN - listening : 2;
+    uint64_t most = d->connections ? rest - (rest + 9) / 10 : rest / 2;
 
     return d->connections && d->connections < most ? d->connections : most;
 }

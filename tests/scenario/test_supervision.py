@@ -265,6 +265,20 @@ def test_connections_beyond_the_limit_wait_in_the_queue(start, port, backend, ce
         assert c.request(get()).status == 200
 
 
+@pytest.mark.parametrize("asked, served", [("auto", 117), (180, 180), (280, 211)])
+def test_so_many_clients_as_open_files_allow(start, port, backend, asked, served):
+    """A client that waits needs one descriptor: a number that is asked for may exceed half of the 300 open files."""
+    proxy = start(site(port, backend.port, limits={"connections": asked}), wrapper=["prlimit", "--nofile=300"])
+    clients = [connect(port) for _ in range(served)]
+    for c in clients:
+        c.sendall(get())
+        assert c.recv(12) == b"HTTP/1.1 200"
+    with connect(port):
+        proxy.wait_stderr(f"{served} connections are open, which is this thread's limit")
+    for c in clients:
+        c.close()
+
+
 def test_a_port_that_needs_root_can_be_bound(start, backend, certificate, pki):
     """On a loopback address of its own, so that nobody else's port 443 is in the way."""
     needs_root()
