@@ -161,13 +161,16 @@ static size_t out_room(const struct tls_connection *t)
 {
     size_t room = connection_out_room(&t->base), kept = RECORDS_ANSWER + TLS_RECORD_OVERHEAD;
 
+    if (t->own) /* whenever it is taken, the content may begin with small records */
+        kept += RECORDS_SMALL_EXTRA + RECORDS_UPDATE;
     return room > kept ? room - kept : 0;
 }
 
 static size_t tls_room(const struct connection *c)
 {
     const struct tls_connection *t = tls_of(c);
-    size_t whole = out_room(t) / (piece(t) + overhead(t)) * piece(t);
+    size_t most = t->own ? t->records.plain_most : TLS_RECORD_PLAIN;
+    size_t whole = out_room(t) / (most + overhead(t)) * most;
 
     return t->state == TLS_OPEN && whole > t->staged ? whole - t->staged : 0;
 }
@@ -186,11 +189,12 @@ static void note_sending(struct tls_connection *t)
 static ssize_t stage(struct tls_connection *t, struct bytes data)
 {
     size_t space = piece(t) - t->staged, n = data.size < space ? data.size : space;
-    int error = reserve_out(t, t->staged + n + overhead(t) + RECORDS_ANSWER);
+    size_t bytes = sealed_size(t, t->staged + n);
+    int error = reserve_out(t, bytes);
 
     if (error)
         return error;
-    CHECK(buffer_room(&t->base.out) >= t->staged + n + overhead(t));
+    CHECK(buffer_room(&t->base.out) >= bytes);
     memcpy(stage_at(t) + t->staged, data.at, n);
     t->staged += (uint32_t)n;
     if (t->staged == piece(t))

@@ -10,6 +10,7 @@ enum {
     MESSAGE_KEY_UPDATE = 24,
     UPDATE_NOT_REQUESTED = 0,
     UPDATE_REQUESTED = 1,
+    UPDATE_RECORD = RECORD_HEADER + MESSAGE_HEADER + 1 + 1 + AEAD_TAG, /* bytes: TLS 1.3's alone */
 };
 
 /* Where our own key is updated: two thirds of what it may seal. */
@@ -45,7 +46,7 @@ static int fail(struct tls_records *r, int error, uint8_t alert)
 {
     r->ended = (int16_t)error;
     r->alert = alert;
-    r->alert_owed = true;
+    r->alert_due = true;
     return error;
 }
 
@@ -95,7 +96,7 @@ static int take_alert(struct tls_records *r, const uint8_t *content, size_t byte
     bool is_warning;
 
     if (bytes != 2)
-        return fail(r, -E_TLS, ALERT_DECODE_ERROR);
+        return fail(r, -E_TLS, bytes ? ALERT_DECODE_ERROR : ALERT_UNEXPECTED_MESSAGE); /* RFC 8446 5.4 */
     if (content[1] == ALERT_CLOSE_NOTIFY) {
         r->peer_closed = true;
         return 0;
@@ -260,17 +261,18 @@ int records_open(struct tls_records *r, struct buffer *cipher, uint8_t *plain, s
     }
     if (total)
         return (int)total;
+    r->alert_owed |= r->alert_due; /* not before: who has got data may still answer it, and nothing follows an alert */
+    r->alert_due = false;
     return r->ended ? r->ended : r->peer_closed ? 0 : -E_AGAIN;
 }
 
 /* ---- Sealing ---- */
 
-/* Our key has sealed nearly as much as it may. */
-static int renew_key(struct tls_records *r, struct buffer *out)
+/* Whether a KeyUpdate comes before the next content: the peer asked for it (RFC 8446 4.6.3), or our own key has sealed
+ * nearly as much as it may. */
+static bool update_is_due(const struct tls_records *r)
 {
-    if (r->write.version != 0x0304 || r->write.key.sequence < UPDATE_AFTER)
-        return 0;
-    return send_update(r, UPDATE_NOT_REQUESTED, out);
+    return r->update_owed || (r->write.version == 0x0304 && r->write.key.sequence >= UPDATE_AFTER);
 }
 
 static void sent_small(struct tls_records *r, size_t bytes)
@@ -280,7 +282,7 @@ static void sent_small(struct tls_records *r, size_t bytes)
 
 int records_seal(struct tls_records *r, struct bytes plain, struct buffer *out)
 {
-    int error = renew_key(r, out);
+    int error = update_is_due(r) ? send_update(r, UPDATE_NOT_REQUESTED, out) : 0;
 
     CHECK(!r->finished);
     while (plain.size && !error) {
@@ -296,14 +298,18 @@ int records_seal(struct tls_records *r, struct bytes plain, struct buffer *out)
 int records_seal_staged(struct tls_records *r, size_t bytes, struct buffer *out)
 {
     uint8_t *at = records_stage(r, out);
-    int error;
+    int error = 0;
 
-    CHECK(!r->finished);
-    error = put_record(r, CONTENT_APPLICATION_DATA, bytes_of(at, bytes), out);
-    if (error)
-        return error;
+    CHECK(!r->finished && buffer_room(out) >= records_sealed_size(r, bytes));
+    if (update_is_due(r)) { /* its record comes to stand where the content does */
+        memmove(at + UPDATE_RECORD, at, bytes);
+        at += UPDATE_RECORD;
+        error = send_update(r, UPDATE_NOT_REQUESTED, out);
+    }
+    if (!error)
+        error = put_record(r, CONTENT_APPLICATION_DATA, bytes_of(at, bytes), out);
     sent_small(r, bytes);
-    return buffer_room(out) < RECORDS_ANSWER ? 0 : renew_key(r, out);
+    return error;
 }
 
 int records_answer(struct tls_records *r, struct buffer *out)
@@ -328,6 +334,11 @@ int records_finish(struct tls_records *r, struct buffer *out)
 {
     const uint8_t alert[2] = { 1, ALERT_CLOSE_NOTIFY };
 
+    if (r->alert_due || r->alert_owed) { /* whoever finishes asks for no more data */
+        r->alert_due = false;
+        r->alert_owed = true;
+        return records_answer(r, out);
+    }
     if (r->finished || r->ended)
         return 0;
     r->finished = true;

@@ -23,6 +23,8 @@
 enum {
     RECORDS_SMALL_PLAIN = 1369,     /* bytes of content: record and TCP header fit a segment of 1,500 bytes, options included */
     RECORDS_SMALL_BYTES = 32 * 1024, /* of content that leave in small records after a pause */
+    RECORDS_SMALL_EXTRA = (RECORDS_SMALL_BYTES / RECORDS_SMALL_PLAIN + 1) * RECORD_OVERHEAD_MOST, /* bytes */
+    RECORDS_UPDATE = 32,            /* bytes: a KeyUpdate's record, at most */
     RECORDS_MESSAGES_MOST = 32,     /* of TLS's own without content between them */
 };
 
@@ -37,7 +39,9 @@ struct tls_records {
     int16_t ended;            /* 0, or what records_open() returns from here on */
     uint8_t alert;            /* that was received or has to be sent, where ended says so */
     bool is_client;
-    bool alert_received, alert_owed, update_owed;
+    bool alert_received;
+    bool alert_due;           /* once what came before the error was given out, it is owed */
+    bool alert_owed, update_owed;
     bool peer_closed;         /* its close_notify came */
     bool finished;            /* ours was sealed */
     uint8_t messages;         /* of TLS's own since the last content */
@@ -67,11 +71,13 @@ static inline size_t records_piece(const struct tls_records *r)
     size_t most = r->small_left ? RECORDS_SMALL_PLAIN : RECORD_PLAIN_MOST;
     return most < r->plain_most ? most : r->plain_most;
 }
-/* Bytes that sealing so much content takes, at most. */
+/* Bytes that sealing so much content takes at most, with a KeyUpdate that is due. Those that leave in small records take
+ * RECORDS_SMALL_EXTRA more than in full ones. */
 static inline size_t records_sealed_size(const struct tls_records *r, size_t plain_bytes)
 {
-    size_t piece = records_piece(r);
-    return plain_bytes + (plain_bytes + piece - 1) / piece * record_overhead(&r->write) + RECORDS_SMALL_PLAIN / 16;
+    size_t small = plain_bytes < r->small_left ? plain_bytes : r->small_left;
+    size_t records = (small + RECORDS_SMALL_PLAIN - 1) / RECORDS_SMALL_PLAIN + (plain_bytes + r->plain_most - 1) / r->plain_most;
+    return plain_bytes + records * record_overhead(&r->write) + RECORDS_UPDATE;
 }
 /* Nothing was sent for a while: what comes next is to arrive early. */
 static inline void records_paused(struct tls_records *r)
@@ -81,7 +87,8 @@ static inline void records_paused(struct tls_records *r)
 /* Seals all of plain into out, which has records_sealed_size() bytes of room. Not after records_finish(). Returns 0,
  * -E_RECORD_LIMIT, -E_CRYPTO or -E_MEMORY: close the connection. */
 int records_seal(struct tls_records *r, struct bytes plain, struct buffer *out) MUST_USE;
-/* The same for up to records_piece() bytes that stand where they will be sealed: at records_stage(out). */
+/* The same for up to records_piece() bytes that stand where they will be sealed: at records_stage(out). Both say before the
+ * content what has to come before it (KeyUpdate). */
 int records_seal_staged(struct tls_records *r, size_t bytes, struct buffer *out) MUST_USE;
 static inline uint8_t *records_stage(const struct tls_records *r, const struct buffer *out)
 {
@@ -95,7 +102,7 @@ static inline bool records_owes(const struct tls_records *r)
 }
 /* Says it; needs RECORDS_ANSWER bytes of room in out. Returns 0 or -E_CRYPTO, ... */
 int records_answer(struct tls_records *r, struct buffer *out) MUST_USE;
-/* Appends close_notify, once, unless the connection has failed; needs RECORDS_ANSWER bytes of room. The other direction
+/* Appends close_notify, once, or the alert where the connection has failed; needs RECORDS_ANSWER bytes of room. The other direction
  * stays open (RFC 8446 6.1). */
 int records_finish(struct tls_records *r, struct buffer *out) MUST_USE;
 enum { RECORDS_ANSWER = 128 };

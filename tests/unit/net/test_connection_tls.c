@@ -482,6 +482,98 @@ static void an_end_that_came_with_the_hello_is_still_told(void **state)
     assert_int_equal(buffer_used(&f->c->in), n);
 }
 
+/* ---- records of our own ---- */
+
+static void data_in_front_of_a_bad_record_may_still_be_answered_before_the_alert(void **state)
+{
+    static const uint8_t bad[] = { 23, 3, 3, 0, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20 };
+    struct fixture *f = *state;
+    char got[16];
+
+    shake(f);
+    assert_int_equal(SSL_write(f->client, "hello", 5), 5);
+    assert_int_equal(write(f->peer, bad, sizeof bad), sizeof bad);
+    take_events(f);
+    assert_int_equal(connection_receive(f->c), 5);
+    assert_int_equal(connection_send(f->c, BYTES_LITERAL("answer")), 6);
+    assert_int_equal(connection_flush(f->c), 0);
+    assert_true(connection_has_more(f->c));
+    assert_int_equal(connection_receive(f->c), -E_TLS);
+    assert_int_equal(SSL_read(f->client, got, sizeof got), 6);
+    assert_true(SSL_read(f->client, got, sizeof got) <= 0);
+    assert_int_equal(ERR_GET_REASON(ERR_peek_last_error()), SSL_R_SSLV3_ALERT_BAD_RECORD_MAC);
+}
+
+static void who_finishes_before_seeing_the_bad_record_says_the_alert_and_not_goodbye(void **state)
+{
+    static const uint8_t bad[] = { 23, 3, 3, 0, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20 };
+    struct fixture *f = *state;
+    char got[16];
+
+    shake(f);
+    assert_int_equal(SSL_write(f->client, "hello", 5), 5);
+    assert_int_equal(write(f->peer, bad, sizeof bad), sizeof bad);
+    take_events(f);
+    assert_int_equal(connection_receive(f->c), 5);
+    connection_finish(f->c);
+    assert_int_equal(connection_flush(f->c), 0);
+    assert_true(SSL_read(f->client, got, sizeof got) <= 0);
+    assert_int_equal(ERR_GET_REASON(ERR_peek_last_error()), SSL_R_SSLV3_ALERT_BAD_RECORD_MAC);
+    assert_int_equal(connection_receive(f->c), -E_TLS);
+}
+
+/* After a pause content begins with small records, which take more room; here something waits already, too. */
+static void what_was_promised_is_taken_after_a_pause_as_well(void **state)
+{
+    struct fixture *f = *state;
+    static uint8_t data[BUFFER_BULK], into[BUFFER_BULK];
+    size_t room, sent = 0, got = 0;
+    int n;
+
+    shake(f);
+    for (int i = 0; i < 3; i++, sent += 16384) { /* a stream, in full records */
+        assert_int_equal(connection_send(f->c, bytes_of(data, 16384)), 16384);
+        assert_int_equal(connection_flush(f->c), 0);
+    }
+    f->c->writable = false;
+    assert_int_equal(connection_send(f->c, bytes_of(data, 500)), 500);
+    assert_int_equal(connection_flush(f->c), -E_AGAIN);
+    loop_timer_set(f->net.loop, &f->timer, loop_now(f->net.loop) + NS_PER_S + NS_PER_S / 50);
+    loop_run(f->net.loop);
+    room = connection_room(f->c);
+    assert_true(room >= 3 * 16384);
+    assert_int_equal(connection_send(f->c, bytes_of(data, room)), room);
+    sent += 500 + room;
+    do {
+        f->c->writable = true;
+        (void)!connection_flush(f->c);
+        while ((n = SSL_read(f->client, into, sizeof into)) > 0)
+            got += (size_t)n;
+    } while (got < sent);
+    assert_true(connection_is_flushed(f->c));
+}
+
+/* What was collected must not leave between the client's KeyUpdate and ours (RFC 8446 4.6.3). */
+static void a_key_update_is_answered_before_what_was_collected(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t sealed[256];
+    char got[8];
+
+    shake(f);
+    assert_int_equal(connection_send(f->c, BYTES_LITERAL("answer")), 6); /* collected */
+    assert_int_equal(SSL_key_update(f->client, SSL_KEY_UPDATE_REQUESTED), 1);
+    assert_int_equal(SSL_write(f->client, "x", 1), 1);
+    take_events(f);
+    assert_int_equal(connection_receive(f->c), 1);
+    assert_int_equal(connection_flush(f->c), 0);
+    /* a KeyUpdate's record is five bytes of header, five of message, one of type, and the tag */
+    assert_int_equal(recv(f->peer, sealed, sizeof sealed, MSG_PEEK), 27 + 5 + 6 + 1 + 16);
+    assert_int_equal(sealed[4], 22);
+    assert_int_equal(SSL_read(f->client, got, sizeof got), 6);
+    assert_memory_equal(got, "answer", 6);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -500,6 +592,10 @@ int main(void)
         TEST(what_is_somebody_elses_comes_back_whole_from_its_first_byte),
         TEST(a_connection_that_became_plain_again_goes_on),
         TEST(an_end_that_came_with_the_hello_is_still_told),
+        TEST(data_in_front_of_a_bad_record_may_still_be_answered_before_the_alert),
+        TEST(who_finishes_before_seeing_the_bad_record_says_the_alert_and_not_goodbye),
+        TEST(what_was_promised_is_taken_after_a_pause_as_well),
+        TEST(a_key_update_is_answered_before_what_was_collected),
     };
     return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
 }
