@@ -153,6 +153,18 @@ static bool take_1_2(const struct tls_session *s, struct traffic_keys *keys)
     return ok;
 }
 
+static bool take_keys(const struct tls_session *s, const SSL_CIPHER *cipher, const EVP_MD *hash,
+                      struct traffic_keys *keys)
+{
+    keys->version = (uint16_t)SSL_version(s->ssl);
+    keys->aead = (uint8_t)aead_of(cipher);
+    keys->secret_bytes = (uint8_t)EVP_MD_get_size(hash);
+    keys->plain_most = plain_most(SSL_get_session(s->ssl));
+    if (keys->aead == AEAD_NONE)
+        return false;
+    return keys->version == TLS1_3_VERSION ? take_1_3(s, keys) : take_1_2(s, keys);
+}
+
 bool tls_session_hand_over(struct tls_session *s, struct traffic_keys *ret_keys)
 {
     const SSL_CIPHER *cipher = s->ssl ? SSL_get_current_cipher(s->ssl) : NULL;
@@ -161,19 +173,15 @@ bool tls_session_hand_over(struct tls_session *s, struct traffic_keys *ret_keys)
     bool ok;
 
     CHECK(s->complete && !s->ended);
-    if (!s->hand_over || !hash || SSL_has_pending(s->ssl))
+    if (!s->hand_over)
         return false;
-    keys.version = (uint16_t)SSL_version(s->ssl);
-    keys.aead = (uint8_t)aead_of(cipher);
-    keys.secret_bytes = (uint8_t)EVP_MD_get_size(hash);
-    keys.plain_most = plain_most(SSL_get_session(s->ssl));
-    ok = keys.aead != AEAD_NONE && (keys.version == TLS1_3_VERSION ? take_1_3(s, &keys) : take_1_2(s, &keys));
+    ok = hash && !SSL_has_pending(s->ssl) && take_keys(s, cipher, hash, &keys) && session_drop_engine(s);
     hand_over_free(s->hand_over);
     s->hand_over = NULL;
-    if (ok) {
+    if (ok)
         *ret_keys = keys;
-        session_drop_engine(s);
-    }
+    else /* it stays: what its buffers hold is given back between two records */
+        SSL_set_mode(s->ssl, SSL_MODE_RELEASE_BUFFERS);
     traffic_keys_wipe(&keys);
     return ok;
 }

@@ -70,8 +70,8 @@ void hand_over_free(struct hand_over *h); /* wipes it; accepts NULL */
 void hand_over_note_secret(const SSL *ssl, const char *line);
 /* These bytes went to the peer. */
 void hand_over_note_sent(struct hand_over *h, struct bytes sent);
-/* Frees the library's object; what the session is still asked for was kept. */
-void session_drop_engine(struct tls_session *s);
+/* Frees the library's object; what the session is still asked for was kept. false: there is no memory for that. */
+bool session_drop_engine(struct tls_session *s) MUST_USE;
 
 /* A session without a role yet; NULL when memory is out. */
 struct tls_session *session_make(struct tls_context *context);

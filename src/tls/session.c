@@ -144,16 +144,20 @@ struct tls_session *tls_session_new(struct tls_context *context, struct bytes bi
 }
 
 /* An object that is freed without goodbye makes its session useless. */
-void session_drop_engine(struct tls_session *s)
+bool session_drop_engine(struct tls_session *s)
 {
     char name[256];
     struct bytes found = tls_session_client_name(s, name);
 
-    if (found.size)
+    if (found.size) {
         s->client_name = strndup((const char *)found.at, found.size);
+        if (!s->client_name)
+            return false;
+    }
     SSL_set_shutdown(s->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(s->ssl);
     s->ssl = NULL;
+    return true;
 }
 
 int tls_session_records(const struct tls_session *s)
