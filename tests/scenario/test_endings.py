@@ -1,4 +1,5 @@
 """How connections end: the last bytes arrive, a cut message is never taken for a whole one, and who is waited for is to blame."""
+import contextlib
 import socket
 import threading
 import time
@@ -6,9 +7,9 @@ import time
 import pytest
 
 from support.backend import response
-from support.client import Closed, client_hello_bytes, context, get, plain_client, read_alert
+from support.client import Client, Closed, client_hello_bytes, connect, context, get, plain_client, read_alert, tls_client
 from support.unlade import site
-from support.waiting import LONG
+from support.waiting import LONG, until
 
 
 @pytest.mark.parametrize("extra", [0, 300_000])
@@ -21,6 +22,62 @@ def test_the_alert_arrives_also_when_the_client_sends_on(start, port, backend, c
         s.sendall(hello + bytes(extra))
         time.sleep(.2)
         assert read_alert(s) == (2, 40)
+
+
+def end_of_ours(port, address):
+    """Unlade's end of the connection from `address`: its state, and the bytes that the client has not confirmed."""
+    with open("/proc/net/tcp", encoding="ascii") as f:
+        for words in map(str.split, f):
+            if words[1:3] == [f"0100007F:{port:04X}", f"0100007F:{address[1]:04X}"]:
+                return int(words[3], 16), int(words[4].partition(":")[0], 16)
+    return None
+
+
+FIN_WAIT1 = 4
+
+
+@pytest.mark.parametrize("seconds", [0, 5])
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
+def test_the_last_bytes_arrive_also_when_the_client_sends_while_they_are_on_their_way(start, port, backend, certificate, pki, secure, seconds):
+    """All has left Unlade for the kernel, and the connection has ended but for that; the client reads on as before, and
+    sends something: a closed socket would answer it with a reset, and drop what is not delivered. Also when the client
+    takes longer than a connection otherwise lingers."""
+    start(site(port, backend.port, certificate if secure else None, listener={"timeouts": {"body_rate": "1k/s"}}))
+    body = b"".join(b"%07d\n" % i for i in range(1 << 17))
+    backend.answer = lambda e: e.send(response(body))
+    c = tls_client(port, pki, receive_buffer=4096) if secure else Client(connect(port, receive_buffer=4096))
+    with c:
+        address = c.socket.getsockname()
+        c.send(get(fields=["Connection: close"]))
+        taken = b""
+        while end_of_ours(port, address)[0] != FIN_WAIT1:
+            taken += c.socket.recv(2048)
+        assert end_of_ours(port, address)[1] > len(body) // 8, "too little is on its way to tell"
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            taken += c.socket.recv(2048)
+            time.sleep(.05)
+        c.send(get("/one-too-many"))
+        while piece := c.socket.recv(65536):
+            taken += piece
+        assert taken.partition(b"\r\n\r\n")[2] == body
+
+
+def test_a_client_that_takes_nothing_of_the_last_bytes_is_not_waited_for(start, port, backend):
+    start(site(port, backend.port))
+    backend.answer = lambda e: e.send(response(bytes(1 << 20)))
+    with Client(connect(port, receive_buffer=4096)) as c:
+        address = c.socket.getsockname()
+        c.send(get(fields=["Connection: close"]))
+        until(lambda: end_of_ours(port, address)[0] == FIN_WAIT1, "the response to leave")
+        end = time.monotonic() + 10 * LONG
+
+        def is_closed():
+            """What we send now meets a closed socket."""
+            with contextlib.suppress(OSError):
+                c.socket.send(b"x")
+            return end_of_ours(port, address) is None or time.monotonic() > end
+        until(is_closed, "the connection to be given up")
 
 
 def test_a_reset_of_the_server_is_not_the_end_of_its_response(start, port, backend):
