@@ -12,7 +12,15 @@
 
 #include "proxy/session.h"
 
-enum { POSTGRES_CANCELS_MOST = 64 }; /* servers that hear of one cancellation */
+enum {
+    POSTGRES_CANCELS_MOST = 64,            /* servers that hear of one cancellation */
+    POSTGRES_CANCEL_CONNECTIONS_MOST = 64, /* to servers at once, of all cancellations of a thread; others wait for their turn:
+                                              16 bytes of anybody's call for many connections */
+};
+
+struct session_home;
+void postgres_cancels_init(struct session_home *home);
+void postgres_cancels_done(struct session_home *home); /* its sessions are closed */
 
 extern const struct session_stage session_postgres_clear;
 extern const struct session_stage session_postgres_first;  /* session->service is set */

@@ -1,26 +1,33 @@
 /* postgres_cancel.c: one CancelRequest to every server that it may be meant for. */
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "proxy/access.h"
 #include "proxy/postgres.h"
 #include "proxy/reach.h"
 
-enum { CANCEL_SECONDS = 10 }; /* for the servers to end the connections on which they were told */
+enum {
+    TURN_SECONDS = 5,    /* until it is told to the first server */
+    CANCEL_SECONDS = 10, /* then, for the servers to end the connections on which they were told */
+};
 
 struct cancel;
 
 struct told {
     struct cancel *cancel;
+    const struct snapshot_upstream *upstream;
+    int number;
     struct reach server;
     bool sent, over;
 };
 
 struct cancel {
     struct session *session;
-    struct bytes message; /* in the connection's `in` */
-    uint64_t sent_bytes;
-    unsigned count, left; /* servers; those that have not ended yet */
-    int error;            /* of the last one that was not reached */
+    struct bytes message;  /* in the connection's `in` */
+    struct list waiting;   /* of home->cancels, while some servers were not begun with */
+    unsigned count, begun; /* servers: to be told; of those, that were dialled */
+    unsigned left;         /* that have not ended yet */
+    int error;             /* of the last one that was not reached */
     bool any_sent;
     struct told told[POSTGRES_CANCELS_MOST];
 };
@@ -32,7 +39,7 @@ static void end(struct cancel *c)
     const struct relay_record record = {
         .upstream = only ? only->upstream : NULL,
         .server_number = only ? only->server_number : -1,
-        .attempts = c->count,
+        .attempts = c->begun,
         .up_bytes = c->any_sent ? c->message.size : 0,
         .error = c->any_sent ? 0 : c->error,
     };
@@ -42,9 +49,18 @@ static void end(struct cancel *c)
     session_finish(s, false);
 }
 
+/* A connection to a server is done with. */
+static void give_back(struct session_home *home)
+{
+    home->cancel_connections--;
+    if (!list_is_empty(&home->cancels))
+        loop_defer(home->net->loop, &home->cancels_wake);
+}
+
 static void is_over(struct told *t, int error)
 {
     t->over = true;
+    give_back(t->cancel->session->home);
     t->cancel->left--;
     if (!t->sent)
         t->cancel->error = error;
@@ -101,18 +117,58 @@ static const struct snapshot_upstream *upstream_at(const struct snapshot_listene
     return to;
 }
 
-static void tell(struct cancel *c, const struct snapshot_upstream *upstream)
+static void add_servers(struct cancel *c, const struct snapshot_upstream *upstream)
 {
-    for (size_t i = 0; upstream && i < upstream->server_count && c->count < POSTGRES_CANCELS_MOST; i++) {
-        struct told *t = &c->told[c->count++];
+    for (size_t i = 0; upstream && i < upstream->server_count && c->count < POSTGRES_CANCELS_MOST; i++)
+        c->told[c->count++] = (struct told){ .cancel = c, .upstream = upstream, .number = (int)i };
+}
+
+/* Turns to as many of its servers as may be now; has its place among those that wait while there are more. */
+static void tell_some(struct cancel *c)
+{
+    struct session_home *home = c->session->home;
+
+    while (c->begun < c->count && home->cancel_connections < POSTGRES_CANCEL_CONNECTIONS_MOST) {
+        struct told *t = &c->told[c->begun++];
         int error;
 
-        c->left++;
-        t->cancel = c;
-        error = reach_start_at(&t->server, c->session, upstream, (int)i, t, on_server_event);
+        if (c->begun == 1)
+            session_limit(c->session, CANCEL_SECONDS * NS_PER_S);
+        home->cancel_connections++;
+        error = reach_start_at(&t->server, c->session, t->upstream, t->number, t, on_server_event);
         if (error)
             is_over(t, error);
     }
+    if (c->begun == c->count)
+        list_remove(&c->waiting);
+    else if (list_is_empty(&c->waiting))
+        list_append(&home->cancels, &c->waiting);
+}
+
+/* In the order in which they came. */
+static void wake(struct deferred *d)
+{
+    struct session_home *home = CONTAINER_OF(d, struct session_home, cancels_wake);
+
+    while (!list_is_empty(&home->cancels) && home->cancel_connections < POSTGRES_CANCEL_CONNECTIONS_MOST) {
+        struct cancel *c = LIST_FIRST(&home->cancels, struct cancel, waiting);
+
+        tell_some(c);
+        if (c->left == 0)
+            end(c);
+    }
+}
+
+void postgres_cancels_init(struct session_home *home)
+{
+    list_init(&home->cancels);
+    deferred_init(&home->cancels_wake, wake);
+}
+
+void postgres_cancels_done(struct session_home *home)
+{
+    CHECK(list_is_empty(&home->cancels) && home->cancel_connections == 0);
+    loop_defer_cancel(&home->cancels_wake);
 }
 
 static void start(struct session *s)
@@ -128,11 +184,17 @@ static void start(struct session *s)
     c->session = s;
     c->message = buffer_content(&s->connection->in); /* nothing is received any more: it stays */
     c->error = -E_NO_SERVER;
-    session_limit(s, CANCEL_SECONDS * NS_PER_S);
+    list_init(&c->waiting);
+    session_limit(s, TURN_SECONDS * NS_PER_S);
     if (s->secure)
-        tell(c, s->service->to);
+        add_servers(c, s->service->to);
     for (size_t i = 0; !s->secure && i <= l->host_count; i++)
-        tell(c, upstream_at(l, i));
+        add_servers(c, upstream_at(l, i));
+    c->left = c->count;
+    if (list_is_empty(&s->home->cancels))
+        tell_some(c);
+    else
+        list_append(&s->home->cancels, &c->waiting);
     if (c->left == 0)
         end(c);
 }
@@ -147,7 +209,7 @@ static void on_timer(struct session *s)
 {
     struct cancel *c = s->state;
 
-    c->error = -E_TIMEOUT_CONNECT;
+    c->error = c->begun ? -E_TIMEOUT_CONNECT : -E_OVERLOAD;
     end(c);
 }
 
@@ -155,9 +217,15 @@ static void leave(struct session *s)
 {
     struct cancel *c = s->state;
 
-    for (unsigned i = 0; c && i < c->count; i++)
-        if (!c->told[i].over)
-            reach_end(&c->told[i].server, false);
+    if (!c)
+        return;
+    list_remove(&c->waiting);
+    for (unsigned i = 0; i < c->begun; i++) {
+        if (c->told[i].over)
+            continue;
+        reach_end(&c->told[i].server, false);
+        give_back(s->home);
+    }
     free(c);
 }
 

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "net/socket.h"
 #include "proxy/exchange.h"
+#include "proxy/postgres.h"
 #include "proxy/session.h"
 
 enum {
@@ -327,6 +328,7 @@ struct server *server_new(const struct server_setup *setup)
                                      .exchanges = &s->exchanges,
                                      .on_closed = on_session_closed };
     list_init(&s->home.sessions);
+    postgres_cancels_init(&s->home);
     timer_init(&s->pause_timer, resume_accepting);
     timer_init(&s->drain_timer, on_drain_limit);
     return s;
@@ -347,6 +349,7 @@ void server_free(struct server *s)
     while (!list_is_empty(&s->listening))
         close_listening(LIST_FIRST(&s->listening, struct listening, link), false);
     abort_sessions(s);
+    postgres_cancels_done(&s->home);
     site_unref(s->site);
     pool_clear(&s->pool);
     slab_clear(&s->exchanges);

@@ -32,6 +32,9 @@ struct session_home {
     uint64_t session_count;
     struct server_counts *counts;
     struct slab *exchanges;
+    struct list cancels;            /* of PostgreSQL that have servers yet to tell (proxy/postgres_cancel.c) */
+    unsigned cancel_connections;    /* to servers, for cancelling */
+    struct deferred cancels_wake;   /* there is room for more of those */
     void (*on_closed)(struct session_home *home); /* a session ended */
 };
 

@@ -3,6 +3,8 @@ import socket
 import ssl
 import struct
 import subprocess
+import threading
+import time
 
 import pytest
 
@@ -11,7 +13,7 @@ from support.ports import free_port
 from support.postgres import Postgres, client_environment, psql
 from support.raw import RawServer, echo, read_all, read_exactly
 from support.unlade import certificate_entry, command, site
-from support.waiting import until
+from support.waiting import SHORT, until
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 GSSENC_REQUEST = struct.pack("!ii", 8, 80877104)
@@ -293,6 +295,54 @@ def test_a_cancel_request_in_clear_reaches_the_servers_of_all_hosts(start, port,
     assert heard == [CANCEL_REQUEST] * 2
     for s in servers:
         s.stop()
+
+
+def accept_all(listener, accepted):
+    try:
+        while True:
+            accepted.append(listener.accept()[0])
+    except OSError:
+        pass
+
+
+def test_cancel_requests_do_not_open_connections_without_end(start, port, leaf):
+    """16 bytes of anybody's call for one to each server: all of them together have 64 at once, and the others their turn."""
+    accepted = []
+    with socket.socket() as listener:
+        server = free_port()
+        listener.bind(("0.0.0.0", server))
+        listener.listen(1000)
+        threading.Thread(target=accept_all, args=(listener, accepted), daemon=True).start()
+        start(postgres_site(port, [f"127.0.1.{i}:{server}" for i in range(1, 41)], leaf))
+        clients = [connect(port) for _ in range(4)]
+        for c in clients:
+            c.sendall(CANCEL_REQUEST)
+        until(lambda: len(accepted) == 64, "the first servers to be told")
+        time.sleep(SHORT)   # no more come
+        assert len(accepted) == 64
+        closed = 0
+        while closed < 160:
+            until(lambda: len(accepted) > closed, "the next servers to be told")
+            assert len(accepted) <= closed + 64
+            assert read_exactly(accepted[closed], 16) == CANCEL_REQUEST
+            accepted[closed].close()
+            closed += 1
+        for c in clients:
+            assert read_all(c) == b""
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_cancel_request_whose_turn_does_not_come_is_logged_as_overload(start, port, leaf):
+    over = threading.Event()
+    with RawServer(lambda c: over.wait(60)) as server:
+        proxy = start(postgres_site(port, server.port, leaf))
+        clients = [connect(port) for _ in range(70)]
+        for c in clients:
+            c.sendall(CANCEL_REQUEST)
+        errors = [line.get("error") for line in proxy.access_records(70)]
+        assert sorted(errors, key=str) == [None] * 64 + ["overload"] * 6
+        assert len(server.connections) == 64
+        over.set()
 
 
 def test_clear_text_leads_nowhere_where_names_alone_do(start, port, leaf):
