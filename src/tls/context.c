@@ -23,12 +23,14 @@ static _Thread_local char why_text[512];
 /* ---- Objects fetched once ---- */
 
 static struct {
+    OSSL_PROVIDER *ours;
     EVP_CIPHER *aes_256_cbc;
     EVP_MD *sha256;
 } fetched;
 
 static void fetch_all(void)
 {
+    fetched.ours = provider_load(); /* kept for good */
     fetched.aes_256_cbc = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
     fetched.sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
 }
@@ -300,8 +302,8 @@ struct tls_context *tls_context_new_server(const struct tls_server_parts *parts,
     struct tls_context *context = calloc(1, sizeof *context);
 
     ERR_clear_error();
-    if (!context || !(context->ssl_ctx = SSL_CTX_new(TLS_server_method())) || !fetched_aes_256_cbc() ||
-        !fetched_sha256() || !session_bio_method()) {
+    if (!context || !fetched_aes_256_cbc() || !fetched_sha256() || !session_bio_method() ||
+        !(context->ssl_ctx = SSL_CTX_new(TLS_server_method()))) {
         context_fail(ret_why, "the library failed to start");
         goto failed;
     }

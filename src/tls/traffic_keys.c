@@ -9,26 +9,16 @@
 #include <openssl/kdf.h>
 
 #include "base/check.h"
+#include "tls/hmac.h"
 
 enum { EXPLICIT_IV = 4, MASTER_SECRET = 48, RANDOM = 32 };
 
-static struct {
-    EVP_MAC *hmac;
-    EVP_KDF *prf;
-} fetched;
+static EVP_KDF *fetched_prf;
 
-static void fetch_all(void)
+static void fetch_prf(void)
 {
-    fetched.hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    fetched.prf = EVP_KDF_fetch(NULL, "TLS1-PRF", NULL);
+    fetched_prf = EVP_KDF_fetch(NULL, "TLS1-PRF", NULL);
     ERR_clear_error();
-}
-
-static void fetch_once(void)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-    pthread_once(&once, fetch_all);
 }
 
 size_t aead_key_bytes(enum aead aead)
@@ -37,88 +27,46 @@ size_t aead_key_bytes(enum aead aead)
     return aead == AEAD_AES_128_GCM ? 16 : 32;
 }
 
-static const char *hash_name(const struct traffic_keys *keys)
+static enum hash hash_of(const struct traffic_keys *keys)
 {
-    return keys->secret_bytes == 48 ? "SHA384" : "SHA256";
+    return keys->secret_bytes == 48 ? HASH_SHA384 : HASH_SHA256;
 }
 
 /* ---- TLS 1.3 ---- */
 
-/* HKDF-Expand-Label with an empty context (RFC 8446 7.1), for one block of output at most: T(1) alone of RFC 5869 2.3. */
-static bool expand_label(EVP_MAC_CTX *hmac, const char *label, uint8_t *out, size_t bytes)
+/* HKDF-Expand-Label with an empty context (RFC 8446 7.1). */
+static void expand_label(struct hmac *secret, const char *label, uint8_t *out, size_t bytes)
 {
-    size_t label_bytes = strlen(label), n = 0, mac_bytes;
-    uint8_t info[40], block[EVP_MAX_MD_SIZE];
-    bool ok;
-
-    CHECK(label_bytes <= 16);
-    info[n++] = 0;
-    info[n++] = (uint8_t)bytes;
-    info[n++] = (uint8_t)(6 + label_bytes);
-    memcpy(info + n, "tls13 ", 6);
-    memcpy(info + n + 6, label, label_bytes);
-    n += 6 + label_bytes;
-    info[n++] = 0; /* the context's length */
-    info[n++] = 1; /* the block's number */
-    ok = EVP_MAC_init(hmac, NULL, 0, NULL) == 1 && EVP_MAC_update(hmac, info, n) == 1 &&
-         EVP_MAC_final(hmac, block, &mac_bytes, sizeof block) == 1 && mac_bytes >= bytes;
-    if (ok)
-        memcpy(out, block, bytes);
-    explicit_bzero(block, sizeof block);
-    return ok;
+    hkdf_expand_label(secret, BYTES_LITERAL("tls13 "), bytes_of_text(label), BYTES_NONE, out, bytes);
 }
 
-/* The secret is this key's of `expand_label` until the next one. */
-static bool use_secret(EVP_MAC_CTX *hmac, const uint8_t *secret, size_t bytes)
+static void expand(const struct traffic_keys *keys, struct traffic_key *key)
 {
-    return EVP_MAC_init(hmac, secret, bytes, NULL) == 1;
-}
+    struct hmac secret;
 
-static EVP_MAC_CTX *new_hmac(const struct traffic_keys *keys)
-{
-    OSSL_PARAM hash[] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)hash_name(keys), 0),
-                          OSSL_PARAM_construct_end() };
-    EVP_MAC_CTX *hmac;
-
-    fetch_once();
-    hmac = fetched.hmac ? EVP_MAC_CTX_new(fetched.hmac) : NULL;
-    if (hmac && EVP_MAC_CTX_set_params(hmac, hash) == 1)
-        return hmac;
-    EVP_MAC_CTX_free(hmac);
-    return NULL;
-}
-
-static bool expand(const struct traffic_keys *keys, EVP_MAC_CTX *hmac, struct traffic_key *key)
-{
-    return use_secret(hmac, key->secret, keys->secret_bytes) &&
-           expand_label(hmac, "key", key->key, aead_key_bytes(keys->aead)) &&
-           expand_label(hmac, "iv", key->iv, AEAD_NONCE);
-}
-
-static int ended(EVP_MAC_CTX *hmac, bool ok)
-{
-    EVP_MAC_CTX_free(hmac);
-    if (ok)
-        return 0;
-    ERR_clear_error();
-    return -E_CRYPTO;
+    hmac_key(&secret, hash_of(keys), bytes_of(key->secret, keys->secret_bytes));
+    expand_label(&secret, "key", key->key, aead_key_bytes(keys->aead));
+    expand_label(&secret, "iv", key->iv, AEAD_NONCE);
+    hmac_wipe(&secret);
 }
 
 int traffic_keys_expand(struct traffic_keys *keys)
 {
-    EVP_MAC_CTX *hmac = new_hmac(keys);
-
-    return ended(hmac, hmac && expand(keys, hmac, &keys->read) && expand(keys, hmac, &keys->write));
+    expand(keys, &keys->read);
+    expand(keys, &keys->write);
+    return 0;
 }
 
 int traffic_key_update(const struct traffic_keys *keys, struct traffic_key *key)
 {
-    EVP_MAC_CTX *hmac = new_hmac(keys);
-    bool ok = hmac && use_secret(hmac, key->secret, keys->secret_bytes) &&
-              expand_label(hmac, "traffic upd", key->secret, keys->secret_bytes) && expand(keys, hmac, key);
+    struct hmac secret;
 
+    hmac_key(&secret, hash_of(keys), bytes_of(key->secret, keys->secret_bytes));
+    expand_label(&secret, "traffic upd", key->secret, keys->secret_bytes);
+    hmac_wipe(&secret);
+    expand(keys, key);
     key->sequence = 0;
-    return ended(hmac, ok);
+    return 0;
 }
 
 /* ---- TLS 1.2 ---- */
@@ -126,17 +74,19 @@ int traffic_key_update(const struct traffic_keys *keys, struct traffic_key *key)
 static bool prf(const struct traffic_keys *keys, struct bytes master, const uint8_t *seed, size_t seed_bytes,
                 uint8_t *block, size_t block_bytes)
 {
+    const char *hash = hash_of(keys) == HASH_SHA384 ? "SHA384" : "SHA256";
     OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)hash_name(keys), 0),
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)hash, 0),
         OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SECRET, (void *)master.at, master.size),
         OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SEED, (void *)seed, seed_bytes),
         OSSL_PARAM_construct_end(),
     };
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     EVP_KDF_CTX *kdf;
     bool ok;
 
-    fetch_once();
-    kdf = fetched.prf ? EVP_KDF_CTX_new(fetched.prf) : NULL;
+    pthread_once(&once, fetch_prf);
+    kdf = fetched_prf ? EVP_KDF_CTX_new(fetched_prf) : NULL;
     ok = kdf && EVP_KDF_derive(kdf, block, block_bytes, params) == 1;
     EVP_KDF_CTX_free(kdf);
     return ok;

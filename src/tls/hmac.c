@@ -1,0 +1,163 @@
+/* hmac.c: RFC 2104 and RFC 5869 over the library's hash functions, which it calls "low level" and would rather hide. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include "tls/hmac.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "base/check.h"
+
+/* ---- The hashes ---- */
+
+size_t hash_bytes(enum hash hash)
+{
+    CHECK(hash != HASH_NONE);
+    return hash == HASH_SHA256 ? SHA256_DIGEST_LENGTH : SHA384_DIGEST_LENGTH;
+}
+
+size_t hash_block_bytes(enum hash hash)
+{
+    return hash == HASH_SHA256 ? SHA256_CBLOCK : SHA512_CBLOCK;
+}
+
+enum hash hash_named(const char *name)
+{
+    static const struct {
+        const char *name;
+        enum hash hash;
+    } names[] = {
+        { "SHA2-256", HASH_SHA256 }, { "SHA2-384", HASH_SHA384 }, { "SHA256", HASH_SHA256 },
+        { "SHA384", HASH_SHA384 },   { "SHA-256", HASH_SHA256 },  { "SHA-384", HASH_SHA384 },
+    };
+
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (strcasecmp(name, names[i].name) == 0)
+            return names[i].hash;
+    return HASH_NONE;
+}
+
+static void start(union hash_state *s, enum hash hash)
+{
+    CHECK((hash == HASH_SHA256 ? SHA256_Init(&s->sha256) : SHA384_Init(&s->sha512)) == 1);
+}
+
+static void add(union hash_state *s, enum hash hash, const void *at, size_t bytes)
+{
+    CHECK((hash == HASH_SHA256 ? SHA256_Update(&s->sha256, at, bytes) : SHA384_Update(&s->sha512, at, bytes)) == 1);
+}
+
+static void end(union hash_state *s, enum hash hash, uint8_t *out)
+{
+    CHECK((hash == HASH_SHA256 ? SHA256_Final(out, &s->sha256) : SHA384_Final(out, &s->sha512)) == 1);
+}
+
+void hash_nothing(enum hash hash, uint8_t *ret_hash)
+{
+    union hash_state s;
+
+    start(&s, hash);
+    end(&s, hash, ret_hash);
+}
+
+/* ---- HMAC ---- */
+
+void hmac_key(struct hmac *h, enum hash hash, struct bytes key)
+{
+    size_t size = hash_block_bytes(hash);
+    uint8_t block[HASH_BLOCK_MOST] = { 0 };
+
+    h->hash = hash;
+    if (key.size > size) {
+        start(&h->inner, hash);
+        add(&h->inner, hash, key.at, key.size);
+        end(&h->inner, hash, block);
+    } else if (key.size) {
+        memcpy(block, key.at, key.size);
+    }
+    for (size_t i = 0; i < size; i++)
+        block[i] ^= 0x36;
+    start(&h->inner, hash);
+    add(&h->inner, hash, block, size);
+    for (size_t i = 0; i < size; i++)
+        block[i] ^= 0x36 ^ 0x5c;
+    start(&h->outer, hash);
+    add(&h->outer, hash, block, size);
+    explicit_bzero(block, sizeof block);
+    hmac_restart(h);
+}
+
+void hmac_restart(struct hmac *h)
+{
+    h->running = h->inner;
+}
+
+void hmac_add(struct hmac *h, struct bytes piece)
+{
+    if (piece.size)
+        add(&h->running, h->hash, piece.at, piece.size);
+}
+
+void hmac_end(struct hmac *h, uint8_t *ret_mac)
+{
+    size_t size = hash_bytes(h->hash);
+    uint8_t inner[HASH_BYTES_MOST];
+
+    end(&h->running, h->hash, inner);
+    h->running = h->outer;
+    add(&h->running, h->hash, inner, size);
+    end(&h->running, h->hash, ret_mac);
+    explicit_bzero(inner, sizeof inner);
+    hmac_restart(h);
+}
+
+void hmac_wipe(struct hmac *h)
+{
+    explicit_bzero(h, sizeof *h);
+}
+
+/* ---- HKDF ---- */
+
+void hkdf_extract(enum hash hash, struct bytes salt, struct bytes keying, uint8_t *ret_secret)
+{
+    struct hmac h;
+
+    hmac_key(&h, hash, salt);
+    hmac_add(&h, keying);
+    hmac_end(&h, ret_secret);
+    hmac_wipe(&h);
+}
+
+/* struct HkdfLabel: the length, "tls13 " + Label and the context, the latter two with a byte that tells their size. */
+static void add_info(struct hmac *h, size_t bytes, struct bytes prefix, struct bytes label, struct bytes context)
+{
+    const uint8_t head[] = { (uint8_t)(bytes >> 8), (uint8_t)bytes, (uint8_t)(prefix.size + label.size) };
+    const uint8_t context_size = (uint8_t)context.size;
+
+    hmac_add(h, bytes_of(head, sizeof head));
+    hmac_add(h, prefix);
+    hmac_add(h, label);
+    hmac_add(h, bytes_of(&context_size, 1));
+    hmac_add(h, context);
+}
+
+void hkdf_expand_label(struct hmac *secret, struct bytes prefix, struct bytes label, struct bytes context, uint8_t *out,
+                       size_t bytes)
+{
+    size_t size = hash_bytes(secret->hash), done = 0;
+    uint8_t block[HASH_BYTES_MOST];
+
+    CHECK(prefix.size + label.size <= 255 && context.size <= 255 && bytes <= 255 * size);
+    hmac_restart(secret);
+    for (uint8_t number = 1; done < bytes; number++) {
+        size_t n = bytes - done < size ? bytes - done : size;
+
+        if (number > 1)
+            hmac_add(secret, bytes_of(block, size));
+        add_info(secret, bytes, prefix, label, context);
+        hmac_add(secret, bytes_of(&number, 1));
+        hmac_end(secret, block);
+        memcpy(out + done, block, n);
+        done += n;
+    }
+    explicit_bzero(block, sizeof block);
+}
