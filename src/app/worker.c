@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "observe/access_log.h"
 #include "proxy/server.h"
+#include "tls/memory.h"
 
 enum { ACCESS_RING = 1 << 20 }; /* bytes for each thread */
 
@@ -249,7 +250,9 @@ static void *thread_main(void *context)
 {
     struct worker_thread *t = context;
 
+    tls_memory_keep(true);
     server_run(t->server);
+    tls_memory_keep(false);
     return NULL;
 }
 
