@@ -20,6 +20,21 @@ struct address {
     socklen_t size;
 };
 
+/* The same in 24 bytes, for what is kept per connection: the name of a Unix socket, which few have, is kept apart. */
+struct address_box {
+    uint16_t family; /* AF_UNSPEC: none */
+    uint16_t port;   /* of the network's byte order */
+    uint32_t scope;
+    union {
+        uint8_t ip[16];
+        struct address *named; /* AF_UNIX; NULL: it has no name */
+    };
+};
+/* Over what was there, which is not freed. Without memory, a Unix socket has no name. */
+void address_box_fill(struct address_box *box, const struct address *a);
+void address_box_get(const struct address_box *box, struct address *ret_address);
+void address_box_clear(struct address_box *box);
+
 enum { ADDRESS_TEXT = 128 }; /* bytes: room for every address as text, terminated */
 
 /* An IP literal without brackets, and a port. Returns 0 or -E_SYNTAX. */

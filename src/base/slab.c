@@ -1,38 +1,142 @@
 #include "base/slab.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define POISONS 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define POISONS 1
+#endif
+#endif
+
+#ifdef POISONS
+#include <sanitizer/asan_interface.h>
+#else
+#define __asan_poison_memory_region(at, bytes)   ((void)(at), (void)(bytes))
+#define __asan_unpoison_memory_region(at, bytes) ((void)(at), (void)(bytes))
+#endif
+
+enum { CHUNK = 16384, ALIGN = 16 };
+
+struct slab_chunk {
+    struct slab_chunk *next, *previous;
+    void *free;           /* linked through their first bytes */
+    uint32_t used, fresh; /* objects in use; objects that were ever used */
+};
+
+static size_t stride(const struct slab *s)
+{
+    return (s->object_bytes + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static size_t head_bytes(void)
+{
+    return (sizeof(struct slab_chunk) + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static uint32_t capacity(const struct slab *s)
+{
+    return (uint32_t)((CHUNK - head_bytes()) / stride(s));
+}
+
+static void take_out(struct slab_chunk **list, struct slab_chunk *c)
+{
+    if (c->previous)
+        c->previous->next = c->next;
+    else
+        *list = c->next;
+    if (c->next)
+        c->next->previous = c->previous;
+}
+
+static void put_first(struct slab_chunk **list, struct slab_chunk *c)
+{
+    c->previous = NULL;
+    c->next = *list;
+    if (c->next)
+        c->next->previous = c;
+    *list = c;
+}
+
+/* One with free objects, among the open ones. NULL: memory. */
+static struct slab_chunk *open_chunk(struct slab *s)
+{
+    struct slab_chunk *c = s->spare;
+
+    if (c) {
+        take_out(&s->spare, c);
+        s->spare_objects -= capacity(s);
+    } else {
+        CHECK(capacity(s) > 0);
+        c = aligned_alloc(CHUNK, CHUNK);
+        if (!c)
+            return NULL;
+        *c = (struct slab_chunk){ 0 };
+    }
+    put_first(&s->open, c);
+    return c;
+}
+
+static void release_chunk(struct slab_chunk *c)
+{
+    __asan_unpoison_memory_region(c, CHUNK);
+    free(c);
+}
+
 void *slab_get(struct slab *s)
 {
-    void *object = s->first;
+    struct slab_chunk *c = s->open ? s->open : open_chunk(s);
+    void *object;
 
-    if (!object)
-        return calloc(1, s->object_bytes);
-    memcpy(&s->first, object, sizeof s->first);
-    s->count--;
+    if (!c)
+        return NULL;
+    if (c->free) {
+        object = c->free;
+        __asan_unpoison_memory_region(object, s->object_bytes);
+        memcpy(&c->free, object, sizeof c->free);
+    } else {
+        object = (char *)c + head_bytes() + c->fresh++ * stride(s);
+    }
+    if (++c->used == capacity(s))
+        take_out(&s->open, c);
     return memset(object, 0, s->object_bytes);
 }
 
 void slab_put(struct slab *s, void *object)
 {
+    struct slab_chunk *c = (struct slab_chunk *)((uintptr_t)object & ~(uintptr_t)(CHUNK - 1));
+
     if (!object)
         return;
-    if (s->count >= s->keep) {
-        free(object);
+    CHECK(c->used);
+    memcpy(object, &c->free, sizeof c->free);
+    c->free = object;
+    __asan_poison_memory_region(object, s->object_bytes);
+    if (c->used-- == capacity(s))
+        put_first(&s->open, c);
+    if (c->used)
+        return;
+    take_out(&s->open, c);
+    if (s->spare_objects + capacity(s) > s->keep) {
+        release_chunk(c);
         return;
     }
-    memcpy(object, &s->first, sizeof s->first);
-    s->first = object;
-    s->count++;
+    s->spare_objects += capacity(s);
+    put_first(&s->spare, c);
 }
 
 void slab_clear(struct slab *s)
 {
-    while (s->first) {
-        void *object = s->first;
-        memcpy(&s->first, object, sizeof s->first);
-        free(object);
+    CHECK(!s->open);
+    while (s->spare) {
+        struct slab_chunk *c = s->spare;
+        s->spare = c->next;
+        release_chunk(c);
     }
-    s->count = 0;
+    s->spare_objects = 0;
 }

@@ -18,15 +18,14 @@ static int64_t between_us(uint64_t from_ns, uint64_t to_ns)
 
 static void fill_tls(const struct session *s, struct access_record *r)
 {
-    if (s->has_sni)
-        r->sni = bytes_of(s->sni.text, s->sni.size);
+    r->sni = session_sni(s);
     if (!s->secure)
         return;
-    r->tls_version = s->facts.version_name;
-    r->tls_suite = s->facts.suite;
-    r->tls_group = s->facts.group;
-    r->tls_resumed = s->facts.resumed;
-    r->alpn = s->facts.alpn;
+    r->tls_version = s->facts->version_name;
+    r->tls_suite = s->facts->suite;
+    r->tls_group = s->facts->group;
+    r->tls_resumed = s->facts->resumed;
+    r->alpn = s->facts->alpn;
 }
 
 static void fill_server(const struct snapshot_upstream *upstream, int server_number, struct access_record *r)
@@ -51,12 +50,14 @@ void access_log_relay(struct session *s, const struct relay_record *relay)
 {
     uint64_t now = loop_now(s->home->net->loop);
     struct access_record r;
+    struct address peer;
 
     if (!s->home->access_log || !access_log_is_on(s->home->access_log))
         return;
+    address_box_get(&s->peer, &peer);
     r = (struct access_record){
         .started_unix_us = accepted_unix_us(s, now),
-        .client = &s->peer,
+        .client = &peer,
         .listener = s->listener->name,
         .request_id = relay->id,
         .protocol = service_name(s->service->protocol),
@@ -65,7 +66,7 @@ void access_log_relay(struct session *s, const struct relay_record *relay)
         .response_body_bytes = relay->down_bytes,
         .grpc_status = -1,
         .attempts = relay->attempts,
-        .handshake_us = s->secure ? between_us(s->accepted_ns, s->established_ns) : -1,
+        .handshake_us = s->secure ? (int64_t)s->handshake_us : -1,
         .head_us = -1,
         .connect_us = between_us(relay->connect_began_ns, relay->connected_ns),
         .response_head_us = -1,
@@ -93,13 +94,15 @@ void access_log_exchange(struct exchange *x)
     const struct message *m = &x->request;
     uint64_t now = loop_now(s->home->net->loop);
     struct access_record r;
+    struct address peer;
 
     count_add(&s->home->counts->requests, 1);
     if (!s->home->access_log || !access_log_is_on(s->home->access_log))
         return;
+    address_box_get(&s->peer, &peer);
     r = (struct access_record){
         .started_unix_us = x->started_unix_us,
-        .client = &s->peer,
+        .client = &peer,
         .listener = s->listener->name,
         .request_id = x->request_id,
         .method = x->asked_method,
@@ -114,7 +117,7 @@ void access_log_exchange(struct exchange *x)
         .request_body_bytes = x->request_bytes,
         .response_body_bytes = x->response_bytes,
         .attempts = x->attempts,
-        .handshake_us = s->secure && !s->handshake_logged ? between_us(s->accepted_ns, s->established_ns) : -1,
+        .handshake_us = s->secure && !s->handshake_logged ? (int64_t)s->handshake_us : -1,
         .head_us = between_us(x->began_ns, x->head_ns),
         .connect_us = x->server_was_fresh ? between_us(x->connect_began_ns, x->connected_ns) : -1,
         .response_head_us = between_us(x->head_ns, x->response_head_ns),

@@ -1,5 +1,6 @@
 #include "proxy/exchange_private.h"
 
+#include <stdlib.h>
 #include <time.h>
 
 #include "http/grpc.h"
@@ -34,7 +35,7 @@ static void on_server_event(struct link *server, void *user)
 struct exchange *exchange_new(struct session *s, struct stream *client, const struct exchange_owner *owner,
                               void *context)
 {
-    struct exchange *x = slab_get(s->home->exchanges);
+    struct exchange *x = slab_get(&s->home->memory->exchanges);
 
     if (!x)
         return NULL;
@@ -62,7 +63,7 @@ static void free_exchange(struct exchange *x)
     loop_defer_cancel(&x->again);
     replay_drop(&x->replay);
     arena_reset(&x->arena);
-    slab_put(home->exchanges, x);
+    slab_put(&home->memory->exchanges, x);
 }
 
 /* The last act: logs, gives everything back and tells the owner. */
@@ -109,10 +110,21 @@ static struct bytes write_preface(const struct exchange *x, uint8_t out[PROXY_WR
     };
     const struct upstream_options *o = x->upstream->options;
     const struct session *s = x->session;
-    const struct proxy_words words = { .alpn = s->facts.alpn.size ? spoken[o->protocol] : BYTES_NONE,
+    const struct proxy_words words = { .alpn = session_alpn(s).size ? spoken[o->protocol] : BYTES_NONE,
                                        .unique_id = x->request_id };
 
     return session_preface(s, o, &words, out);
+}
+
+/* Where connections wait that were made for this client alone; NULL, without memory: they serve once. */
+static struct link_keeper *keeper_of(struct session *s)
+{
+    if (!s->kept) {
+        s->kept = malloc(sizeof *s->kept);
+        if (s->kept)
+            link_keeper_init(s->kept);
+    }
+    return s->kept;
 }
 
 /* Takes or makes a connection to one backend. Returns 0 or the error of connecting. */
@@ -120,10 +132,9 @@ static int use_backend(struct exchange *x, struct backend *backend)
 {
     uint8_t preface[PROXY_WRITTEN_MOST];
     int error = 0;
-    const struct link_request request = {
+    struct link_request request = {
         .plan = &x->upstream->plans[x->server_number],
         .preface = write_preface(x, preface),
-        .keeper = &x->session->kept,
         .arena = &x->arena,
         .method = x->request.method,
         .limits = &response_limits,
@@ -134,6 +145,8 @@ static int use_backend(struct exchange *x, struct backend *backend)
         .user = x,
     };
 
+    if (request.preface.size)
+        request.keeper = keeper_of(x->session);
     x->server = backend_link(backend, &request, &error);
     if (!x->server)
         return error;

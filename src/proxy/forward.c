@@ -132,16 +132,19 @@ static int set_request_id(struct exchange *x, struct bytes given)
 }
 
 /* The Forwarded element of this hop behind those before it (RFC 7239 4): what is no token is quoted. */
-static struct bytes forwarded_with_us(struct exchange *x, struct bytes before)
+static struct bytes forwarded_with_us(struct exchange *x, struct bytes client, struct bytes before)
 {
     const struct session *s = x->session;
+    bool v6 = bytes_find(client, ':') != client.size;
     struct bytes host = x->request.authority;
     bool quoted = bytes_find(host, ':') != host.size || bytes_find(host, '[') != host.size;
     struct bytes quote = quoted ? BYTES_LITERAL("\"") : BYTES_NONE;
     const struct bytes parts[] = {
         before,
         before.size ? BYTES_LITERAL(", for=") : BYTES_LITERAL("for="),
-        bytes_of_text(s->peer_node),
+        v6 ? BYTES_LITERAL("\"[") : BYTES_NONE,
+        client,
+        v6 ? BYTES_LITERAL("]\"") : BYTES_NONE,
         host.size ? BYTES_LITERAL(";host=") : BYTES_NONE,
         host.size ? quote : BYTES_NONE,
         host,
@@ -152,18 +155,41 @@ static struct bytes forwarded_with_us(struct exchange *x, struct bytes before)
     return arena_join(&x->arena, parts, COUNT_OF(parts));
 }
 
+/* "192.0.2.1", "2001:db8::1", or "unknown" (RFC 7239 6). at: NULL for want of memory. */
+static struct bytes client_name(struct exchange *x)
+{
+    struct address peer;
+    char text[ADDRESS_TEXT];
+
+    if (x->session->peer.family == AF_UNIX)
+        return BYTES_LITERAL("unknown");
+    address_box_get(&x->session->peer, &peer);
+    address_print_host(&peer, text);
+    return arena_copy(&x->arena, bytes_of_text(text));
+}
+
+/* Empty: none, or no memory. */
+static struct bytes local_port(struct exchange *x)
+{
+    char digits[5], *at = digits + sizeof digits;
+
+    for (unsigned n = x->session->local_port; n; n /= 10)
+        *--at = (char)('0' + n % 10);
+    return arena_copy(&x->arena, bytes_of(at, (size_t)(digits + sizeof digits - at)));
+}
+
 static int set_chain(struct exchange *x, const struct chain *before)
 {
     const struct session *s = x->session;
     struct message *m = &x->request;
-    struct bytes client = s->peer.any.sa_family == AF_UNIX ? BYTES_LITERAL("unknown") : bytes_of_text(s->peer_text);
+    struct bytes client = client_name(x);
     struct bytes host = before->host.size ? before->host : m->authority;
     struct bytes proto = before->proto.size ? before->proto
                          : s->secure        ? BYTES_LITERAL("https")
                                             : BYTES_LITERAL("http");
-    struct bytes port = before->port.size ? before->port : bytes_of_text(s->local_port_text);
-    struct bytes all = before->forwarded_for, forwarded = forwarded_with_us(x, before->forwarded);
-    int error = forwarded.at ? join(&x->arena, &all, client) : -E_MEMORY;
+    struct bytes port = before->port.size ? before->port : local_port(x);
+    struct bytes all = before->forwarded_for, forwarded = forwarded_with_us(x, client, before->forwarded);
+    int error = client.at && forwarded.at ? join(&x->arena, &all, client) : -E_MEMORY;
 
     if (!error)
         error = message_add_known(m, FIELD_X_FORWARDED_FOR, all);

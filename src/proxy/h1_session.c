@@ -1,9 +1,12 @@
-/* h1_session.c: a client's connection that speaks HTTP/1: one exchange after the other. */
-#include <stdlib.h>
-
+/* h1_session.c: a client's connection that speaks HTTP/1: one exchange after the other.
+ *
+ * Between two requests there is no struct h1_session: most connections idle most of the time. One is made when something
+ * comes, and goes when all of it was answered. */
 #include "proxy/exchange.h"
 #include "proxy/session.h"
 #include "upstream/h1_wire.h"
+
+enum { KEEP = 64 }; /* free states, for the next */
 
 enum phase {
     PHASE_IDLE, /* before a request's first byte */
@@ -18,7 +21,6 @@ struct h1_session {
     struct deferred again;
     struct exchange *exchange;
     uint8_t phase; /* enum phase */
-    bool served;   /* a request */
     uint64_t head_began_ns;
 };
 
@@ -83,14 +85,25 @@ static void enter(struct h1_session *h, enum phase phase, uint64_t limit_ns)
     session_limit(h->session, limit_ns);
 }
 
-/* The next request may be here already, pipelined: it has its turn after others had theirs. */
+/* Nothing is here of a request: the session goes on without h, which the caller touches no more. */
+static void rest(struct h1_session *h)
+{
+    struct session *s = h->session;
+
+    connection_settle(s->connection);
+    loop_defer_cancel(&h->again);
+    s->state = NULL;
+    slab_put(&s->home->memory->h1_sessions, h);
+}
+
+/* The next request may be here already, pipelined: it has its turn after others had theirs. h may be gone. */
 static void wait_for_request(struct h1_session *h, uint64_t limit_ns)
 {
     enter(h, PHASE_IDLE, limit_ns);
     if (connection_has_more(h->session->connection))
         loop_defer(h->session->home->net->loop, &h->again);
     else
-        connection_settle(h->session->connection);
+        rest(h);
 }
 
 static void on_done(void *owner, enum exchange_end end)
@@ -120,7 +133,7 @@ static struct exchange *new_exchange(struct h1_session *h)
 
 static void begin(struct h1_session *h, int error)
 {
-    h->served = true;
+    h->session->served = true;
     enter(h, PHASE_EXCHANGE, 0);
     exchange_begin(h->exchange, error, h->head_began_ns);
 }
@@ -171,6 +184,8 @@ static void read_request(struct h1_session *h)
     }
     if (n > 0) {
         take_request(h, (size_t)n);
+    } else if (n == -E_AGAIN && h->phase == PHASE_IDLE) {
+        rest(h);
     } else if (n == -E_AGAIN) {
         connection_settle(c);
     } else if (n < 0 && error_status(n)) {
@@ -186,29 +201,43 @@ static void read_again(struct deferred *d)
     read_request(CONTAINER_OF(d, struct h1_session, again));
 }
 
-static void start(struct session *s)
+/* The state, of PHASE_IDLE where there was none. NULL: no memory; the session is gone. */
+static struct h1_session *wake(struct session *s)
 {
-    struct h1_session *h = calloc(1, sizeof *h);
+    struct h1_session *h = s->state;
 
-    s->state = h;
+    if (h)
+        return h;
+    s->state = h = slab_get(&s->home->memory->h1_sessions);
     if (!h) {
         session_close(s, true);
-        return;
+        return NULL;
     }
     h->session = s;
     h->stream.ops = &stream_ops;
     h->wire.connection = s->connection;
     deferred_init(&h->again, read_again);
+    return h;
+}
+
+static void start(struct session *s)
+{
+    struct h1_session *h = wake(s);
+
+    if (!h)
+        return;
     enter(h, PHASE_IDLE, s->home->draining ? DRAIN_GRACE_SECONDS * NS_PER_S : s->listener->options->timeouts.idle_ns);
     read_request(h);
 }
 
 static void on_event(struct session *s)
 {
-    struct h1_session *h = s->state;
+    struct h1_session *h = wake(s);
     struct connection *c = s->connection;
     int error;
 
+    if (!h)
+        return;
     if (h->phase != PHASE_EXCHANGE) {
         error = connection_is_flushed(c) ? 0 : connection_flush(c);
         if (error && error != -E_AGAIN)
@@ -229,7 +258,7 @@ static void on_timer(struct session *s)
 {
     struct h1_session *h = s->state;
 
-    if (h->phase == PHASE_IDLE)
+    if (!h || h->phase == PHASE_IDLE)
         session_finish(s, false); /* who still takes the last response may have it */
     else if (h->phase == PHASE_HEAD && new_exchange(h))
         begin(h, -E_TIMEOUT_HEAD);
@@ -254,9 +283,11 @@ static void drain_idle(struct h1_session *h)
 
 static void drain(struct session *s)
 {
-    struct h1_session *h = s->state;
+    struct h1_session *h = wake(s);
 
-    if (h->phase == PHASE_IDLE && h->served)
+    if (!h)
+        return;
+    if (h->phase == PHASE_IDLE && s->served)
         drain_idle(h);
     else if (h->phase == PHASE_IDLE)
         wait_for_request(h, DRAIN_GRACE_SECONDS * NS_PER_S);
@@ -273,7 +304,12 @@ static void leave(struct session *s)
     loop_defer_cancel(&h->again);
     if (h->exchange)
         exchange_abort(h->exchange, -E_STOPPING);
-    free(h);
+    slab_put(&s->home->memory->h1_sessions, h);
+}
+
+void h1_session_memory(struct slab *sessions)
+{
+    *sessions = (struct slab){ .object_bytes = sizeof(struct h1_session), .keep = KEEP };
 }
 
 const struct session_stage session_h1 = {

@@ -15,8 +15,8 @@
 enum {
     TURN_BYTES = 256 * 1024,  /* received in one turn; then others have theirs */
     TURN_FLUSHES = 8,         /* fillings of the connection in one turn */
+    KEEP_REQUESTS = 1024,     /* free ones, kept for the next */
     UNSENT_MOST = 128 * 1024, /* bytes in the kernel that have not left: what is there has no priority any more */
-    KEEP_REQUESTS = 32,       /* free ones, kept for the next */
     DRAIN_WAIT_SECONDS = 2,   /* for the client to hear that it should open no more streams */
 };
 
@@ -25,7 +25,6 @@ enum phase { PHASE_PREFACE, PHASE_IDLE, PHASE_HEAD, PHASE_BUSY };
 struct h2_session {
     struct session *session;
     struct h2 *h2;
-    struct slab requests;
     struct list open; /* struct request */
     unsigned open_count;
     struct deferred again; /* the end of a turn */
@@ -59,7 +58,7 @@ static void forget(struct request *r, enum h2_code code)
     h2_stream_close(&r->stream, code);
     list_remove(&r->link);
     h->open_count--;
-    slab_put(&h->requests, r);
+    slab_put(&h->session->home->memory->h2_requests, r);
 }
 
 static void on_done(void *owner, enum exchange_end end)
@@ -144,14 +143,14 @@ static uint64_t wire_out(void *user)
 static struct h2_stream *accept_request(void *user)
 {
     struct h2_session *h = user;
-    struct request *r = slab_get(&h->requests);
+    struct request *r = slab_get(&h->session->home->memory->h2_requests);
 
     if (!r)
         return NULL;
     r->stream.stream.ops = &h2_stream_ops;
     r->exchange = exchange_new(h->session, &r->stream.stream, &exchange_owner, r);
     if (!r->exchange) {
-        slab_put(&h->requests, r);
+        slab_put(&h->session->home->memory->h2_requests, r);
         return NULL;
     }
     r->of = h;
@@ -342,7 +341,6 @@ static void start(struct session *s)
         return;
     }
     h->session = s;
-    h->requests = (struct slab){ .object_bytes = sizeof(struct request), .keep = KEEP_REQUESTS };
     list_init(&h->open);
     deferred_init(&h->again, run_again);
     timer_init(&h->drain_timer, on_drain_timer);
@@ -377,10 +375,14 @@ static void leave(struct session *s)
     loop_defer_cancel(&h->again);
     loop_timer_stop(loop_of(h), &h->drain_timer);
     h2_free(h->h2);
-    slab_clear(&h->requests);
     free(h);
 }
 
 const struct session_stage session_h2 = {
     .start = start, .on_event = on_event, .on_timer = on_timer, .drain = drain, .leave = leave
 };
+
+void h2_session_memory(struct slab *requests)
+{
+    *requests = (struct slab){ .object_bytes = sizeof(struct request), .keep = KEEP_REQUESTS };
+}

@@ -6,4 +6,7 @@
 
 extern const struct session_stage session_h2;
 
+/* What a request over HTTP/2 is made of, beside its exchange. */
+void h2_session_memory(struct slab *requests);
+
 #endif

@@ -27,13 +27,13 @@ static void tell_own_tls(const struct session *s, char name[256], struct proxy_h
     h->tls = (struct proxy_tls){
         .is_told = true,
         .over_tls = true,
-        .certificate_now = s->facts.has_client_certificate && !s->facts.resumed,
-        .certificate_before = s->facts.has_client_certificate,
-        .verified = s->facts.client_verified,
-        .version = bytes_of_text(s->facts.version_name),
-        .cipher = bytes_of_text(s->facts.cipher),
+        .certificate_now = s->facts->has_client_certificate && !s->facts->resumed,
+        .certificate_before = s->facts->has_client_certificate,
+        .verified = s->facts->client_verified,
+        .version = bytes_of_text(s->facts->version_name),
+        .cipher = bytes_of_text(s->facts->cipher),
     };
-    if (s->facts.has_client_certificate)
+    if (s->facts->has_client_certificate)
         h->tls.common_name = tls_session_client_name(connection_tls(s->connection), name);
 }
 
@@ -55,7 +55,7 @@ static void tell_more(const struct session *s, const struct proxy_words *words, 
     h->unique_id = told->unique_id.size ? told->unique_id : words->unique_id;
     if (h->unique_id.size > PROXY_UNIQUE_ID_MOST)
         h->unique_id = BYTES_NONE;
-    h->authority = s->has_sni ? bytes_of(s->sni.text, s->sni.size) : bounded(told->authority);
+    h->authority = s->sni_bytes ? session_sni(s) : bounded(told->authority);
     if (s->secure)
         tell_own_tls(s, name, h);
     else if (s->via)
@@ -74,9 +74,9 @@ struct bytes session_preface(const struct session *s, const struct upstream_opti
     told = told_to_us(s);
     h = (struct proxy_header){
         .version = o->send_proxy == SEND_PROXY_V1 ? 1 : 2,
-        .source = s->peer,
         .destination = told.destination,
     };
+    address_box_get(&s->peer, &h.source);
     if (told.source.size == 0)
         connection_local_address(s->connection, &h.destination);
     if (o->send_proxy == SEND_PROXY_V2)

@@ -9,7 +9,7 @@ static int dial(struct reach *r, int number)
 {
     const struct site *site = r->session->site;
     struct backend **backends = site->upstreams[r->upstream - site->snapshot->upstreams].backends;
-    const struct proxy_words words = { .alpn = r->session->facts.alpn, .unique_id = bytes_of_text(r->id) };
+    const struct proxy_words words = { .alpn = session_alpn(r->session), .unique_id = bytes_of_text(r->id) };
     uint8_t out[PROXY_WRITTEN_MOST];
     struct bytes preface = session_preface(r->session, r->upstream->options, &words, out);
 

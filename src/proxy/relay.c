@@ -8,7 +8,7 @@
 
 enum {
     TURN_BYTES = 1024 * 1024, /* of one direction; then others have their turn */
-    PIECE_BYTES = 256,       /* what each piece counts for beside its own: one byte is work too */
+    PIECE_BYTES = 256,        /* what each piece counts for beside its own: one byte is work too */
     CUT_POLL_LEAST_MS = 10, /* between two looks whether the last words before a reset have arrived; then ever longer */
     CUT_POLL_MOST_MS = 500,
     CUT_SECONDS = 3, /* how long they are waited for without progress */
@@ -253,9 +253,7 @@ static struct connection *hung_up(const struct relay *r)
  * looks like one who was reset. */
 static bool is_unix(const struct session *s)
 {
-    const struct address *sender = s->via ? &s->via->proxy : &s->peer;
-
-    return sender->any.sa_family == AF_UNIX;
+    return (s->via ? s->via->proxy.any.sa_family : s->peer.family) == AF_UNIX;
 }
 
 /* Whether the server was reached. If not, the relay may be gone. */

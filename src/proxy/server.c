@@ -5,13 +5,11 @@
 
 #include "base/log.h"
 #include "net/socket.h"
-#include "proxy/exchange.h"
 #include "proxy/postgres.h"
 #include "proxy/session.h"
 
 enum {
     ACCEPTS_A_TURN = 64,
-    EXCHANGES_KEPT = 1024,
     PAUSE_MS = 100,        /* when descriptors are out */
     COMPLAIN_SECONDS = 10, /* between two lines that say so */
 };
@@ -31,7 +29,7 @@ struct server {
     struct server_setup setup;
     struct net net;
     struct pool pool;
-    struct slab exchanges;
+    struct home_memory memory;
     struct session_home home;
     struct site *site; /* that new connections use */
     struct list listening;
@@ -319,13 +317,13 @@ struct server *server_new(const struct server_setup *setup)
         return NULL;
     }
     pool_init(&s->pool, &s->net);
-    s->exchanges = (struct slab){ .object_bytes = sizeof(struct exchange), .keep = EXCHANGES_KEPT };
+    home_memory_init(&s->memory);
     s->home = (struct session_home){ .net = &s->net,
                                      .pool = &s->pool,
                                      .access_log = setup->access_log,
                                      .thread = setup->thread,
                                      .counts = &s->counts,
-                                     .exchanges = &s->exchanges,
+                                     .memory = &s->memory,
                                      .on_closed = on_session_closed };
     list_init(&s->home.sessions);
     postgres_cancels_init(&s->home);
@@ -352,7 +350,7 @@ void server_free(struct server *s)
     postgres_cancels_done(&s->home);
     site_unref(s->site);
     pool_clear(&s->pool);
-    slab_clear(&s->exchanges);
+    home_memory_clear(&s->memory);
     loop_timer_stop(s->net.loop, &s->pause_timer);
     loop_timer_stop(s->net.loop, &s->drain_timer);
     net_clear(&s->net);

@@ -1,12 +1,30 @@
 #include "proxy/session.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "proxy/exchange.h"
 #include "proxy/h2_session.h"
 #include "proxy/postgres.h"
 #include "proxy/relay.h"
+
+enum { SESSIONS_KEPT = 64, EXCHANGES_KEPT = 1024 }; /* free ones, for the next */
+
+void home_memory_init(struct home_memory *memory)
+{
+    memory->sessions = (struct slab){ .object_bytes = sizeof(struct session), .keep = SESSIONS_KEPT };
+    memory->exchanges = (struct slab){ .object_bytes = sizeof(struct exchange), .keep = EXCHANGES_KEPT };
+    h1_session_memory(&memory->h1_sessions);
+    h2_session_memory(&memory->h2_requests);
+}
+
+void home_memory_clear(struct home_memory *memory)
+{
+    slab_clear(&memory->sessions);
+    slab_clear(&memory->exchanges);
+    slab_clear(&memory->h1_sessions);
+    slab_clear(&memory->h2_requests);
+}
 
 static void on_event(struct connection *c)
 {
@@ -51,7 +69,7 @@ static const struct session_stage *stage_after(const struct session *s)
         return &session_mail;
     if (s->service->to)
         return &session_relay;
-    return s->secure && bytes_equal_text(s->facts.alpn, "h2") ? &session_h2 : &session_h1;
+    return bytes_equal_text(session_alpn(s), "h2") ? &session_h2 : &session_h1;
 }
 
 void session_next(struct session *s)
@@ -74,10 +92,15 @@ void session_close(struct session *s, bool reset)
     home->session_count--;
     count_add(&home->counts->connections_open, UINT64_MAX);
     connection_close(s->connection, reset);
-    link_keeper_close(&s->kept);
+    if (s->kept)
+        link_keeper_close(s->kept);
+    free(s->kept);
     site_unref(s->site);
     free(s->via);
-    free(s);
+    address_box_clear(&s->peer);
+    if (s->sni_bytes >= sizeof s->sni.near)
+        free(s->sni.far);
+    slab_put(&home->memory->sessions, s);
     home->on_closed(home);
 }
 
@@ -123,27 +146,25 @@ static bool is_listed(const struct option_list *networks, const struct address *
     return false;
 }
 
-/* The texts that every request's forwarding fields need. */
-static void print_ends(struct session *s, uint16_t local_port)
-{
-    bool v6;
-
-    address_print_host(&s->peer, s->peer_text);
-    v6 = strchr(s->peer_text, ':') != NULL;
-    snprintf(s->peer_node, sizeof s->peer_node, "%s%.*s%s", v6 ? "\"[" : "", ADDRESS_TEXT - 8, s->peer_text,
-             v6 ? "]\"" : "");
-    if (s->peer.any.sa_family == AF_UNIX)
-        snprintf(s->peer_node, sizeof s->peer_node, "unknown");
-    s->local_port_text[0] = '\0';
-    if (local_port)
-        snprintf(s->local_port_text, sizeof s->local_port_text, "%u", local_port);
-}
-
 void session_set_peer(struct session *s, const struct address *peer, uint16_t local_port)
 {
-    s->peer = *peer;
-    print_ends(s, local_port);
+    address_box_clear(&s->peer);
+    address_box_fill(&s->peer, peer);
+    s->local_port = local_port;
     s->peer_trusted = is_listed(&s->listener->options->trusted_proxies, peer);
+}
+
+int session_set_sni(struct session *s, const struct hostname *name)
+{
+    char *text = s->sni.near;
+
+    if (name->size >= sizeof s->sni.near)
+        s->sni.far = text = malloc(name->size + 1u);
+    if (!text)
+        return -E_MEMORY;
+    memcpy(text, name->text, name->size + 1u);
+    s->sni_bytes = (uint8_t)name->size;
+    return 0;
 }
 
 void session_open(struct session_home *home, struct site *site, const struct snapshot_listener *listener, int fd,
@@ -151,7 +172,7 @@ void session_open(struct session_home *home, struct site *site, const struct sna
 {
     const struct proxy_protocol_options *proxies = listener->options->proxy_protocol;
     bool proxied = proxies && is_listed(&proxies->from, peer);
-    struct session *s = calloc(1, sizeof *s);
+    struct session *s = slab_get(&home->memory->sessions);
     struct connection *c;
 
     if (!s) {
@@ -162,7 +183,7 @@ void session_open(struct session_home *home, struct site *site, const struct sna
             ? connection_new_tls_server(home->net, fd, &session_tls_hooks)
             : connection_new(home->net, fd);
     if (!c) {
-        free(s);
+        slab_put(&home->memory->sessions, s);
         return;
     }
     *s = (struct session){ .home = home,
@@ -173,7 +194,6 @@ void session_open(struct session_home *home, struct site *site, const struct sna
                            .awaits_proxy_header = proxied,
                            .awaits_starttls = listener->starts_in_clear,
                            .accepted_ns = loop_now(home->net->loop) };
-    link_keeper_init(&s->kept);
     session_set_peer(s, peer, local_port);
     timer_init(&s->timer, on_timer);
     list_append(&home->sessions, &s->link);

@@ -21,6 +21,11 @@
 
 enum { DRAIN_GRACE_SECONDS = 5 }; /* for the first request of a connection that was just made */
 
+/* Where what comes and goes by the thousand has its memory: one for each kind and thread. */
+struct home_memory {
+    struct slab sessions, h1_sessions, h2_requests, exchanges;
+};
+
 /* What the sessions of one thread share. */
 struct session_home {
     struct net *net;
@@ -31,7 +36,7 @@ struct session_home {
     struct list sessions;           /* all that are open */
     uint64_t session_count;
     struct server_counts *counts;
-    struct slab *exchanges;
+    struct home_memory *memory;
     struct list cancels;            /* of PostgreSQL that have servers yet to tell (proxy/postgres_cancel.c) */
     unsigned cancel_connections;    /* to servers, for cancelling */
     struct deferred cancels_wake;   /* there is room for more of those */
@@ -50,8 +55,10 @@ struct session_stage {
 
 struct session_via; /* proxy/proxied.h */
 
+/* An idle connection costs this and its struct connection: what a request alone needs is made for it. */
 struct session {
     struct list link;
+    struct timer timer;               /* the stage's limit */
     struct session_home *home;
     struct site *site;
     const struct snapshot_listener *listener;
@@ -60,25 +67,44 @@ struct session {
     struct connection *connection;
     const struct session_stage *stage;
     void *state;                      /* the stage's own */
-    struct timer timer;               /* the stage's limit */
-    struct address peer;              /* the client: where the connection comes from, or whom a PROXY header announced */
     struct session_via *via;          /* what a PROXY header said; NULL: there was none, or it spoke for the sender itself */
-    char peer_text[ADDRESS_TEXT];     /* without the port */
-    char peer_node[ADDRESS_TEXT];     /* the same as RFC 7239 writes it: "[...]" in quotes, or unknown */
-    bool peer_trusted;                /* a listed proxy: its forwarding fields are believed */
-    bool awaits_starttls;             /* before TLS: the client speaks in clear until it asks for it */
-    bool must_negotiate;              /* its ClientHello has to name a protocol that is spoken here */
-    bool secure;                      /* TLS, and the handshake is complete */
-    bool handshake_logged;            /* the handshake's figures stand in the log of the first request alone */
-    struct link_keeper kept;          /* connections to servers that were told who the client is, between two requests */
-    bool awaits_proxy_header;         /* before all else: the peer is a listed proxy */
-    bool has_sni;
-    bool unread;                      /* what comes while lingering is no surprise: do not close before it has come */
-    struct hostname sni;
-    struct tls_facts facts;
-    uint64_t accepted_ns, established_ns;
-    char local_port_text[6];          /* "443"; empty for Unix sockets; as announced where a PROXY header announced it */
+    const struct tls_facts *facts;    /* of its handshake, the site's; NULL: none that is complete */
+    struct link_keeper *kept;         /* connections to servers that were told who the client is, between two requests;
+                                         NULL: there were none yet */
+    struct address_box peer;          /* the client: where the connection comes from, or whom a PROXY header announced */
+    union {
+        char near[24];                /* a short name itself */
+        char *far;
+    } sni;                            /* that the client asked for, terminated: session_sni() */
+    uint64_t accepted_ns;
+    uint32_t handshake_us;            /* from then on until the handshake was complete */
+    uint16_t local_port;              /* 0 for Unix sockets; as announced where a PROXY header announced it */
+    uint8_t sni_bytes;                /* 0: it asked for none */
+    bool peer_trusted : 1;            /* a listed proxy: its forwarding fields are believed */
+    bool awaits_proxy_header : 1;     /* before all else: the peer is a listed proxy */
+    bool awaits_starttls : 1;         /* before TLS: the client speaks in clear until it asks for it */
+    bool must_negotiate : 1;          /* its ClientHello has to name a protocol that is spoken here */
+    bool secure : 1;                  /* TLS, and the handshake is complete */
+    bool handshake_logged : 1;        /* the handshake's figures stand in the log of the first request alone */
+    bool served : 1;                  /* a request, by HTTP/1 */
+    bool starved : 1;                 /* there was no memory for its handshake's outcome */
+    bool unread : 1;                  /* what comes while lingering is no surprise: do not close before it has come */
 };
+
+/* The name that the client asked for; empty: none. */
+static inline struct bytes session_sni(const struct session *s)
+{
+    return bytes_of(s->sni_bytes < sizeof s->sni.near ? s->sni.near : s->sni.far, s->sni_bytes);
+}
+/* The protocol that was negotiated; empty: none. */
+static inline struct bytes session_alpn(const struct session *s)
+{
+    return s->facts ? s->facts->alpn : BYTES_NONE;
+}
+
+void home_memory_init(struct home_memory *memory);
+void h1_session_memory(struct slab *sessions); /* h1_session.c */
+void home_memory_clear(struct home_memory *memory);
 
 /* Takes fd over. Opens a session on a connection that was just accepted; closes it where that fails. */
 void session_open(struct session_home *home, struct site *site, const struct snapshot_listener *listener, int fd,
@@ -105,9 +131,12 @@ void session_limit(struct session *s, uint64_t ns);
  * any more, and the session has ended. Returns whether it goes on. */
 bool session_use_connection(struct session *s, struct connection *c);
 
-/* The client is another one than the connection's peer: its texts, and whether it is a trusted proxy itself. local_port:
- * that it turned to; 0: none. */
+/* The client is another one than the connection's peer, and whether it is a trusted proxy itself. local_port: that it
+ * turned to; 0: none. */
 void session_set_peer(struct session *s, const struct address *peer, uint16_t local_port);
+
+/* The name that the client asked for. Returns 0 or -E_MEMORY. */
+int session_set_sni(struct session *s, const struct hostname *name) MUST_USE;
 
 /* The stages; each in the file of its name. */
 extern const struct session_stage session_proxied;   /* the PROXY protocol header */

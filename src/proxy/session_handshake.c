@@ -7,6 +7,7 @@
 static void log_failed(struct session *s, int error)
 {
     const struct tls_session *tls = connection_tls(s->connection);
+    struct bytes sni = session_sni(s);
     struct tls_failure failure = { .alert_sent = connection_alert(s->connection) >= 0 };
     char alert[64] = "", client[SESSION_CLIENT_TEXT];
 
@@ -19,7 +20,7 @@ static void log_failed(struct session *s, int error)
         snprintf(alert, sizeof alert, ", alert %s %s (%u)", failure.alert_sent ? "sent" : "received",
                  alert_name(failure.alert), failure.alert);
     log_info("TLS handshake failed: client %s, listener %.*s, sni %s: %s%s%s%s", session_print_client(s, client),
-             BYTES_PRINT(s->listener->name), s->has_sni ? s->sni.text : "-", error_text(error),
+             BYTES_PRINT(s->listener->name), sni.size ? (const char *)sni.at : "-", error_text(error),
              failure.reason[0] ? ": " : "", failure.reason, alert);
 }
 
@@ -51,6 +52,10 @@ static void on_event(struct session *s)
         n = connection_receive(c);
     if (n == -E_PASSED_ON) {
         pass_on(s);
+        return;
+    }
+    if (s->starved) {
+        session_close(s, true);
         return;
     }
     if (s->secure) /* what came with the handshake's end, or went wrong behind it, meets the next stage */
@@ -90,9 +95,12 @@ static struct tls_session *choose(struct connection *c, const struct client_hell
     struct tls_session *tls;
     bool matched = false;
 
-    s->has_sni = hello->has_server_name;
-    s->sni = hello->server_name;
-    s->host = site_host(listener, s->has_sni ? &s->sni : NULL);
+    if (hello->has_server_name && session_set_sni(s, &hello->server_name)) {
+        *ret_alert = ALERT_INTERNAL_ERROR;
+        *ret_error = -E_MEMORY;
+        return NULL;
+    }
+    s->host = site_host(listener, hello->has_server_name ? &hello->server_name : NULL);
     service = service_for_hello(listener, s->host, hello);
     if (service->protocol == SERVICE_PASSTHROUGH && service->to) {
         s->service = service;
@@ -131,12 +139,17 @@ static void established(struct connection *c)
 {
     struct session *s = c->owner;
 
-    s->secure = true;
-    s->established_ns = loop_now(c->net->loop);
-    tls_session_facts(connection_tls(c), &s->facts);
-    s->service = service_for_alpn(s->listener, s->host, s->facts.alpn);
+    uint64_t took_us = (loop_now(c->net->loop) - s->accepted_ns) / 1000;
+    struct tls_facts facts;
+
+    tls_session_facts(connection_tls(c), &facts);
+    s->facts = site_facts(s->site, &facts);
+    s->secure = s->facts != NULL;
+    s->starved = !s->secure;
+    s->handshake_us = took_us < UINT32_MAX ? (uint32_t)took_us : UINT32_MAX;
+    s->service = service_for_alpn(s->listener, s->host, facts.alpn);
     count_add(&s->home->counts->handshakes, 1);
-    if (s->facts.resumed)
+    if (facts.resumed)
         count_add(&s->home->counts->handshakes_resumed, 1);
 }
 

@@ -9,8 +9,12 @@ static void refuse(struct session *s, int error)
 {
     const char *text = error == -E_LIMIT ? "the PROXY protocol header is longer than `proxy_protocol.header` allows"
                                          : error_text(error);
+    struct address peer;
+    char proxy[ADDRESS_TEXT];
 
-    log_warning("connection refused: proxy %s, listener %.*s: %s", s->peer_text, BYTES_PRINT(s->listener->name), text);
+    address_box_get(&s->peer, &peer);
+    address_print_host(&peer, proxy);
+    log_warning("connection refused: proxy %s, listener %.*s: %s", proxy, BYTES_PRINT(s->listener->name), text);
     session_close(s, true);
 }
 
@@ -29,7 +33,7 @@ static int keep(struct session *s, struct bytes raw)
 
     if (!via)
         return -E_MEMORY;
-    via->proxy = s->peer;
+    address_box_get(&s->peer, &via->proxy);
     via->header_bytes = (uint32_t)raw.size;
     memcpy(via->header, raw.at, raw.size);
     s->via = via;
@@ -93,12 +97,15 @@ const struct session_stage session_proxied = { .start = start, .on_event = on_ev
 
 const char *session_print_client(const struct session *s, char text[SESSION_CLIENT_TEXT])
 {
-    char proxy[ADDRESS_TEXT];
+    char proxy[ADDRESS_TEXT], client[ADDRESS_TEXT];
+    struct address peer;
 
-    snprintf(text, SESSION_CLIENT_TEXT, "%s", s->peer_text);
-    if (s->via && !address_equal(&s->via->proxy, &s->peer)) {
+    address_box_get(&s->peer, &peer);
+    address_print_host(&peer, client);
+    snprintf(text, SESSION_CLIENT_TEXT, "%s", client);
+    if (s->via && !address_equal(&s->via->proxy, &peer)) {
         address_print_host(&s->via->proxy, proxy);
-        snprintf(text, SESSION_CLIENT_TEXT, "%s through %s", s->peer_text, proxy);
+        snprintf(text, SESSION_CLIENT_TEXT, "%s through %s", client, proxy);
     }
     return text;
 }

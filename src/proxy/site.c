@@ -56,12 +56,51 @@ static void release_backends(const struct site_upstream *mine, size_t count)
     free(mine->backends);
 }
 
+struct site_facts {
+    struct site_facts *next;
+    struct tls_facts facts;
+};
+
+/* Texts are the library's, or the snapshot's: the same one is at the same place. */
+static bool same_facts(const struct tls_facts *a, const struct tls_facts *b)
+{
+    return a->version == b->version && a->suite == b->suite && a->group == b->group && a->resumed == b->resumed &&
+           a->alpn.at == b->alpn.at && a->alpn.size == b->alpn.size && a->cipher == b->cipher &&
+           a->version_name == b->version_name && a->has_client_certificate == b->has_client_certificate &&
+           a->client_verified == b->client_verified;
+}
+
+const struct tls_facts *site_facts(struct site *s, const struct tls_facts *facts)
+{
+    struct site_facts *f;
+
+    for (struct site_facts **at = &s->facts; (f = *at) != NULL; at = &f->next) {
+        if (!same_facts(&f->facts, facts))
+            continue;
+        *at = f->next; /* the usual ones come first */
+        f->next = s->facts;
+        s->facts = f;
+        return &f->facts;
+    }
+    f = malloc(sizeof *f);
+    if (!f)
+        return NULL;
+    *f = (struct site_facts){ s->facts, *facts };
+    s->facts = f;
+    return &f->facts;
+}
+
 void site_unref(struct site *s)
 {
     if (!s || --s->references)
         return;
     for (size_t i = 0; s->upstreams && i < s->snapshot->upstream_count; i++)
         release_backends(&s->upstreams[i], s->snapshot->upstreams[i].server_count);
+    while (s->facts) {
+        struct site_facts *f = s->facts;
+        s->facts = f->next;
+        free(f);
+    }
     free(s->upstreams);
     snapshot_unref(s->snapshot);
     free(s);

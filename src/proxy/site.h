@@ -16,12 +16,16 @@ struct site {
     struct snapshot *snapshot;
     unsigned references;
     struct site_upstream *upstreams; /* by number of the snapshot's upstream */
+    struct site_facts *facts;        /* what handshakes have come to, each once */
 };
 
 /* Takes a reference of the snapshot. NULL: memory. */
 struct site *site_new(struct snapshot *snapshot, struct pool *pool);
 struct site *site_ref(struct site *s);
 void site_unref(struct site *s);
+
+/* The same facts, as long as the site lives: connections have few different ones, and do not keep them each. NULL: memory. */
+const struct tls_facts *site_facts(struct site *s, const struct tls_facts *facts);
 
 /* The host that serves this name on a listener, or the listener's fallback. */
 const struct snapshot_host *site_host(const struct snapshot_listener *listener, const struct hostname *name);

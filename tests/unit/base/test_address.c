@@ -54,6 +54,64 @@ static void addresses_print_as_they_are_written(void **state)
     assert_int_equal(address_port(&none), 0);
 }
 
+static void ipv6_addresses_print_as_rfc_5952_has_it(void **state)
+{
+    static const char *const texts[] = { "::", "::1", "1::", "2001:db8::1", "2001:db8:0:1:1:1:1:1", "2001:0:0:1::1", "2001:db8::1:0:0:1",
+                                         "fe80::1:0:0:0", "1:2:3:4:5:6:7:8", "0:0:1::", "1:2:3:4:5:6:7:0", "abcd:ef01:10:100:1000::ffff" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct address a;
+        char text[ADDRESS_TEXT];
+        assert_int_equal(address_from_ip(texts[i], 0, &a), 0);
+        address_print_host(&a, text);
+        assert_string_equal(text, texts[i]);
+    }
+}
+
+static void ipv4_addresses_print_without_leading_zeros(void **state)
+{
+    static const char *const texts[] = { "0.0.0.0", "1.20.200.9", "255.255.255.255", "10.0.0.100" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct address a;
+        char text[ADDRESS_TEXT];
+        assert_int_equal(address_from_ip(texts[i], 0, &a), 0);
+        address_print_host(&a, text);
+        assert_string_equal(text, texts[i]);
+    }
+}
+
+static void an_address_in_a_box_comes_out_as_it_went_in(void **state)
+{
+    struct address in[5] = { { .size = 0 }, { .un = { .sun_family = AF_UNIX }, .size = offsetof(struct sockaddr_un, sun_path) } };
+
+    (void)state;
+    assert_int_equal(address_from_ip("192.0.2.1", 443, &in[2]), 0);
+    assert_int_equal(address_from_ip("fe80::1", 8443, &in[3]), 0);
+    in[3].v6.sin6_scope_id = 7;
+    assert_int_equal(address_from_path("/run/app.sock", &in[4]), 0);
+    for (size_t i = 0; i < 5; i++) {
+        struct address_box box;
+        struct address out;
+        char before[ADDRESS_TEXT], after[ADDRESS_TEXT];
+        memset(&out, 0xff, sizeof out);
+        address_box_fill(&box, &in[i]);
+        address_box_get(&box, &out);
+        assert_int_equal(out.size, in[i].size);
+        assert_true(address_equal(&in[i], &out));
+        address_print(&in[i], before);
+        address_print(&out, after);
+        assert_string_equal(before, after);
+        if (i == 3)
+            assert_int_equal(out.v6.sin6_scope_id, 7);
+        address_box_clear(&box);
+        address_box_get(&box, &out);
+        assert_int_equal(out.size, 0);
+    }
+}
+
 static void a_nameless_unix_socket_prints(void **state)
 {
     struct address a = { .un = { .sun_family = AF_UNIX }, .size = offsetof(struct sockaddr_un, sun_path) };
@@ -183,6 +241,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_print_as_they_are_written),
+        cmocka_unit_test(ipv6_addresses_print_as_rfc_5952_has_it),
+        cmocka_unit_test(ipv4_addresses_print_without_leading_zeros),
+        cmocka_unit_test(an_address_in_a_box_comes_out_as_it_went_in),
         cmocka_unit_test(a_nameless_unix_socket_prints),
         cmocka_unit_test(the_longest_addresses_fit),
         cmocka_unit_test(what_is_no_ip_address_is_refused),

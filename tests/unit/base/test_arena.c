@@ -4,7 +4,6 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "base/slab.h"
 
 static void allocations_are_aligned_and_apart(void **state)
 {
@@ -129,27 +128,6 @@ static void blocks_wait_in_the_cache(void **state)
     assert_int_equal(cache.count, 0);
 }
 
-static void a_slab_gives_back_what_was_put_zeroed(void **state)
-{
-    static const uint8_t zeros[64];
-    struct slab s = { .object_bytes = sizeof(zeros), .keep = 2 };
-    void *objects[3];
-
-    for (size_t i = 0; i < 3; i++) {
-        objects[i] = slab_get(&s);
-        assert_memory_equal(objects[i], zeros, sizeof(zeros));
-        memset(objects[i], 0xff, sizeof(zeros));
-    }
-    for (size_t i = 0; i < 3; i++)
-        slab_put(&s, objects[i]);
-    assert_int_equal(s.count, 2);
-    assert_ptr_equal(slab_get(&s), objects[1]);
-    assert_memory_equal(objects[1], zeros, sizeof(zeros));
-    slab_put(&s, objects[1]);
-    slab_clear(&s);
-    assert_int_equal(s.count, 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,7 +138,6 @@ int main(void)
         cmocka_unit_test(texts_are_copied_and_terminated),
         cmocka_unit_test(parts_are_joined_or_refused),
         cmocka_unit_test(blocks_wait_in_the_cache),
-        cmocka_unit_test(a_slab_gives_back_what_was_put_zeroed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

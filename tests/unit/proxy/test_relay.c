@@ -17,6 +17,7 @@ struct fixture {
     struct net net;
     struct pool pool;
     struct server_counts counts;
+    struct home_memory memory;
     struct session_home home;
     struct listener_options options;
     struct upstream_options upstream_options;
@@ -68,7 +69,8 @@ static int set_up(void **state)
     assert_int_equal(net_init(&f->net), 0);
     pool_init(&f->pool, &f->net);
     timer_init(&f->timer, stop);
-    f->home = (struct session_home){ .net = &f->net, .pool = &f->pool, .counts = &f->counts, .on_closed = on_closed };
+    f->home = (struct session_home){ .net = &f->net, .pool = &f->pool, .counts = &f->counts, .memory = &f->memory, .on_closed = on_closed };
+    home_memory_init(&f->memory);
     list_init(&f->home.sessions);
     f->options.timeouts.tunnel_ns = 3600 * NS_PER_S;
     f->upstream_options.timeouts.connect_ns = 5 * NS_PER_S;
@@ -93,6 +95,7 @@ static int tear_down(void **state)
 
     while (!list_is_empty(&f->home.sessions))
         session_abort(LIST_FIRST(&f->home.sessions, struct session, link));
+    home_memory_clear(&f->memory);
     for (size_t i = 0; i < COUNT_OF(ends); i++)
         if (ends[i] >= 0)
             close(ends[i]);
