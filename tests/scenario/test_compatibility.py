@@ -2,7 +2,7 @@
 
 Each cell of the matrix is a real connection. What a client cannot do stands in LIMITS with the reason: "no" was tried
 and ended as the reason says, "–" cannot be tried. UNLADE_COMPATIBILITY=write writes the document anew; otherwise the
-one in the tree must say what was seen."""
+one in the tree must say what was seen. UNLADE_TEST_RECORDS names the record layer for all of it."""
 import os
 import re
 import socket
@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from support.clients import CLIENTS, Kit
+from support.clients import CLIENTS, GnuTlsCli, Kit, command, download_request, sha256
 from support.matrix import BODY, CELLS, CELLS_1_2, CELLS_1_3, DIGEST, Job, Stand
 from support.ports import free_port
 from support.unlade import ROOT
@@ -135,9 +135,12 @@ class Matrix:
         return "yes"
 
 
+LAYER = os.environ.get("UNLADE_TEST_RECORDS", "auto")
+
+
 @pytest.fixture(scope="module")
 def matrix(tmp_path_factory, pki):
-    with Stand(tmp_path_factory.mktemp("stand"), pki) as stand:
+    with Stand(tmp_path_factory.mktemp("stand"), pki, LAYER) as stand:
         yield Matrix(stand, Kit(tmp_path_factory.mktemp("clients"), pki, stand))
 
 
@@ -148,6 +151,33 @@ TRIED = [pytest.param(client, column, id=f"{client.name}: {column}") for client 
 @pytest.mark.parametrize("client, column", TRIED)
 def test_a_client_does_what_it_can(matrix, client, column):
     assert matrix.outcome(client, column) == limit(client, column)[0]
+
+
+# ---- the other record layer, by the clients that are quick ----
+
+@pytest.fixture(scope="module")
+def other_matrix(tmp_path_factory, pki, matrix):
+    with Stand(tmp_path_factory.mktemp("other"), pki, "user" if LAYER == "openssl" else "openssl") as stand:
+        yield Matrix(stand, matrix.kit)
+
+
+QUICK = [pytest.param(BY_NAME[name], id=name) for name in ("openssl s_client", "Node.js", "Python ssl", "tstclnt", "Go", "Deno", "wolfSSL", "Mbed TLS")]
+
+
+@pytest.mark.parametrize("client", QUICK)
+def test_who_protects_records_makes_no_difference_to_a_client(other_matrix, client):
+    wanted = {column: limit(client, column)[0] for column in COLUMNS if limit(client, column)[0] != "–"}
+    assert {column: other_matrix.outcome(client, column) for column in wanted} == wanted
+
+
+# ---- a client that has ended its own direction ----
+
+@pytest.mark.parametrize("cell", [CELLS_1_3[0], CELLS_1_2[0], CELLS_1_2[-1]], ids=lambda cell: cell.key)
+def test_a_client_whose_input_has_ended_gets_the_whole_answer(matrix, cell):
+    """gnutls-cli sends close_notify then, which comes while most of the answer is on its way."""
+    job = Job(f"ended.{cell.key}", matrix.stand.ports[cell.key])
+    answer, _ = GnuTlsCli.talk(matrix.kit, job, download_request(job), tell_all=lambda arguments, request: command(arguments, input=request))
+    assert sha256(answer) == DIGEST
 
 
 # ---- that what clients say of a connection's end means something ----

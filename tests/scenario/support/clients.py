@@ -21,6 +21,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 import urllib.parse
 
@@ -66,18 +67,22 @@ def succeed(arguments, **options):
 
 
 def converse(arguments, request):
-    """Runs a command, tells it `request`, and ends its input only when it has ended its output."""
-    child = subprocess.Popen(list(map(str, arguments)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    with child, concurrent.futures.ThreadPoolExecutor(3) as pool:
-        stop = threading.Timer(2 * LONG, child.kill)
-        stop.start()
-        try:
-            told, said = pool.submit(tell, child.stdin, request), pool.submit(child.stderr.read)
-            answer = child.stdout.read()
-            told.result()
-            return subprocess.CompletedProcess(arguments, child.wait(), answer, said.result())
-        finally:
-            stop.cancel()
+    """Runs a command, tells it `request`, and ends its input only when it has ended. Its output goes to a file, since some
+    write it byte by byte."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        with subprocess.Popen(list(map(str, arguments)), stdin=subprocess.PIPE, stdout=out, stderr=err) as child:
+            stop = threading.Timer(2 * LONG, child.kill)
+            stop.start()
+            try:
+                tell(child.stdin, request)
+                child.wait()
+            finally:
+                stop.cancel()
+                with contextlib.suppress(BrokenPipeError):
+                    child.stdin.close()
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(arguments, child.returncode, out.read(), err.read())
 
 
 def tell(pipe, what):
@@ -412,12 +417,12 @@ class GnuTlsCli(Client):
         return seen
 
     @staticmethod
-    def talk(kit, job, request, *arguments):
-        """The content of the answer, and what the client said of the connection. It sends close_notify when its input
-        ends, which in TLS 1.2 ends the connection: its input stays open until the server has closed."""
+    def talk(kit, job, request, *arguments, tell_all=converse):
+        """The content of the answer, and what the client said of the connection. tell_all: how it is given the request;
+        when its input ends it sends close_notify, while the answer is on its way."""
         log = kit.path(job.id + arguments[0] if arguments else job.id)
         updating = ["--inline-commands"] if job.how == "keyupdate" else []
-        answer = converse(["gnutls-cli", "--x509cafile", kit.ca_file, "--sni-hostname", "localhost", "--verify-hostname", "localhost",
+        answer = tell_all(["gnutls-cli", "--x509cafile", kit.ca_file, "--sni-hostname", "localhost", "--verify-hostname", "localhost",
                            "--alpn", "http/1.1", "--logfile", log, *arguments, *updating, "-p", job.port, "127.0.0.1"],
                           (b"^rekey^\n" if updating else b"") + request)
         with open(log, "rb") as f:

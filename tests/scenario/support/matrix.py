@@ -65,9 +65,10 @@ class Job:
 
 
 class Stand:
-    """The one Unlade, and the server behind it. A browser gets its page (`pages`, by path) from `home`."""
+    """The one Unlade, and the server behind it. A browser gets its page (`pages`, by path) from `home`. records: who
+    protects them, as in TLS policies."""
 
-    def __init__(self, directory, pki):
+    def __init__(self, directory, pki, records="auto"):
         self.backend = Backend()
         self.backend.answer = self._answer
         self.uploads, self.pages, self.reports, self._uploaded = {}, {}, {}, {}
@@ -77,7 +78,7 @@ class Stand:
         listeners = {"home": {"address": f"127.0.0.1:{self.home}", "to": "app", "certificates": [certificate_entry(leaves["ec"])]}}
         policies = {}
         for cell in CELLS:
-            policies[cell.key] = cell.policy()
+            policies[cell.key] = {**cell.policy(), "records": records}
             listeners[cell.key] = {"address": f"127.0.0.1:{self.ports[cell.key]}", "to": "app", "tls": cell.key,
                                    "certificates": [certificate_entry(leaves[cell.kind])]}
         self.proxy = Unlade(directory, {"workers": 1, "listeners": listeners, "tls": policies,
