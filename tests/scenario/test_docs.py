@@ -3,33 +3,18 @@ import glob
 import os
 import re
 import subprocess
-import textwrap
 
 import pytest
 import yaml
 
 from support.backend import Backend
 from support.client import get, tls_client
+from support.documents import blocks, configurations, put_files_in_place
 from support.ports import free_port
 from support.unlade import ROOT, Unlade, binary, command, environment
 from support.waiting import until
 
 DOCUMENTS = sorted(os.path.relpath(f, ROOT) for f in [os.path.join(ROOT, "README.md"), *glob.glob(os.path.join(ROOT, "docs", "*.md"))])
-
-
-def blocks(document):
-    """The code blocks of a document, fenced or indented, with the number of their first line."""
-    with open(os.path.join(ROOT, document), encoding="utf-8") as f:
-        text = f.read()
-    for found in re.finditer(r"^```\w*\n(.*?)^```|(?<=\n\n)((?:    [^\n]*\n|\n(?=    ))+)", text, re.MULTILINE | re.DOTALL):
-        yield text.count("\n", 0, found.start()) + 1, textwrap.dedent(found.group(1) or found.group(2))
-
-
-def configurations(document):
-    """Those of its blocks that are configuration: they begin with one of its sections."""
-    for line, text in blocks(document):
-        if re.match(r"(listeners|upstreams|certificates|tls|tickets|log|limits|stop|workers|user):", text):
-            yield line, text
 
 
 CONFIGURATIONS = [pytest.param(text, id=f"{document}:{line}") for document in DOCUMENTS for line, text in configurations(document)]
@@ -48,30 +33,6 @@ def whole(text):
     for name in wanted - set(config["upstreams"]) or ({"app"} - set(config["upstreams"]) if not config["upstreams"] else set()):
         config["upstreams"][name] = {"servers": ["127.0.0.1:18082"]}
     return config
-
-
-def put_files_in_place(config, directory, pki):
-    """Paths of certificates, keys and authorities lead to real ones below `directory`; host names resolve."""
-    leaf = pki.leaf("a.test")
-    made = {"files": leaf.both_file, "certificate": leaf.chain_file, "key": leaf.key_file, "ca": pki.roots["ec"].chain_file}
-
-    def walk(node, key=None):
-        if isinstance(node, dict):
-            return {k: walk(v, k) for k, v in node.items()}
-        if isinstance(node, list):
-            return [walk(v, key) for v in node]
-        if key == "certificates":
-            return leaf.both_file
-        if key == "tls" and node is False:  # the YAML reader of this test took the word for another
-            return "off"
-        if key in made and isinstance(node, str) and node not in ("required", "optional", "off"):
-            return made[key]
-        if key in ("servers", "address") and isinstance(node, str):  # no name of an example is looked up
-            return re.sub(r"^[a-z][\w.-]*\.[a-z]+(?=:\d+$)", "localhost", node)
-        if isinstance(node, str) and node.startswith("/var/"):
-            return os.path.join(directory, os.path.basename(node))
-        return node
-    return walk(config)
 
 
 @pytest.mark.parametrize("text", CONFIGURATIONS)
