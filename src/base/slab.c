@@ -122,7 +122,7 @@ void slab_put(struct slab *s, void *object)
     if (c->used)
         return;
     take_out(&s->open, c);
-    if (s->spare_objects + capacity(s) > s->keep) {
+    if (s->spare && s->spare_objects + capacity(s) > s->keep) {
         release_chunk(c);
         return;
     }

@@ -15,7 +15,7 @@ struct slab_chunk;
 
 struct slab {
     size_t object_bytes;
-    unsigned keep;            /* free objects kept at most, beside those of chunks that are in use */
+    unsigned keep;            /* free objects kept at most, beside those of chunks in use and of one that is not */
     unsigned spare_objects;   /* private, as what follows */
     struct slab_chunk *open;  /* in use, with free objects */
     struct slab_chunk *spare; /* of which nothing is in use */

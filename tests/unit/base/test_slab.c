@@ -74,12 +74,27 @@ static void chunks_without_an_object_go_back_but_for_some(void **state)
     assert_null(s.spare);
 }
 
+/* The steady state of one object that comes and goes allocates nothing. */
+static void one_chunk_is_kept_always(void **state)
+{
+    struct slab s = { .object_bytes = OBJECT, .keep = 0 };
+    void *object = slab_get(&s);
+
+    (void)state;
+    slab_put(&s, object);
+    assert_non_null(s.spare);
+    assert_ptr_equal(slab_get(&s), object);
+    slab_put(&s, object);
+    slab_clear(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_put_comes_back_zeroed),
         cmocka_unit_test(objects_are_apart_and_aligned),
         cmocka_unit_test(chunks_without_an_object_go_back_but_for_some),
+        cmocka_unit_test(one_chunk_is_kept_always),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
