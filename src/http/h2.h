@@ -96,7 +96,7 @@ struct h2_stream {
     enum http_method method;   /* of the request */
     bool live;                 /* nghttp2 has a stream of that id */
     bool head_waits;           /* for room alone, whatever the windows are: a head, trailers, the end */
-    bool head_sent, end_due, keeps_end, final_seen, trailers_seen, in_event;
+    bool head_sent, end_due, keeps_end, final_seen;
     uint16_t turn_left;        /* incremental: what is left of a turn that was cut short */
     const struct fields *trailers_out;
     struct list link;          /* of the machine's streams */

@@ -28,6 +28,7 @@ static void enlist(struct h2_stream *s)
     }
     list_insert_before(at, &s->wait_link);
     h->waiting_count++;
+    h->waiting_heads += s->head_waits;
 }
 
 void h2_out_forget(struct h2_stream *s)
@@ -36,6 +37,17 @@ void h2_out_forget(struct h2_stream *s)
         return;
     list_remove(&s->wait_link);
     s->h2->waiting_count--;
+    s->h2->waiting_heads -= s->head_waits;
+}
+
+/* Whether what comes next of it needs no window. */
+static void set_head_waits(struct h2_stream *s, bool waits)
+{
+    if (!list_is_empty(&s->wait_link)) {
+        s->h2->waiting_heads -= s->head_waits;
+        s->h2->waiting_heads += waits;
+    }
+    s->head_waits = waits;
 }
 
 static struct h2_stream *first_waiting(const struct h2 *h)
@@ -58,9 +70,11 @@ static size_t connection_most(const struct h2 *h)
     return room < (size_t)window ? room : (size_t)window;
 }
 
-/* Who needs room alone, and no window. */
+/* Who needs room alone, and no window. Mostly there is none, while many wait for the connection's window. */
 static struct h2_stream *first_with_head(const struct h2 *h)
 {
+    if (h->waiting_heads == 0)
+        return NULL;
     for (unsigned u = 0; u < H2_URGENCIES; u++)
         LIST_EACH (&h->waiting[u], at)
             if (CONTAINER_OF(at, struct h2_stream, wait_link)->head_waits)
@@ -79,7 +93,7 @@ bool h2_has_waiting(const struct h2 *h)
 {
     if (h->waiting_count == 0)
         return false;
-    return nghttp2_session_get_remote_window_size(h->session) > 0 || first_with_head(h);
+    return nghttp2_session_get_remote_window_size(h->session) > 0 || h->waiting_heads;
 }
 
 /* Whether one that waits is to send before s does. */
@@ -267,7 +281,7 @@ static int check_room(struct h2_stream *s, const struct head_out *o)
         return -E_HEAD_TOO_LARGE;
     if (needed > 16384)
         needed = 16384; /* the rest follows in CONTINUATION when there is room; nghttp2 has a copy of it */
-    s->head_waits = s->h2->owner->room(s->h2->user) < needed;
+    set_head_waits(s, s->h2->owner->room(s->h2->user) < needed);
     if (!s->head_waits)
         return 0;
     enlist(s);
@@ -462,7 +476,7 @@ int h2_out_end(struct stream *st, const struct fields *trailers)
     if ((trailers && trailers->count) || nghttp2_session_get_remote_window_size(h->session) <= 0 ||
         nghttp2_session_get_stream_remote_window_size(h->session, s->id) <= 0)
         return end_with_head(s, trailers);
-    s->head_waits = h->owner->room(h->user) < H2_FRAME_HEAD;
+    set_head_waits(s, h->owner->room(h->user) < H2_FRAME_HEAD);
     if (s->head_waits) {
         enlist(s);
         return -E_AGAIN;

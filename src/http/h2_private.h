@@ -95,7 +95,8 @@ struct h2 {
     struct h2_options options;
     struct list streams, ready;
     struct list waiting[H2_URGENCIES];
-    uint32_t stream_count, waiting_count, opening;
+    uint32_t stream_count, waiting_count;
+    uint32_t waiting_heads;    /* of those that wait: for room alone */
     struct h2_stream *served;  /* that is woken now: it may go before those that wait */
     struct h2_stream *sending; /* whose content is framed now */
     struct h2_stream *chunk_of;
@@ -103,10 +104,9 @@ struct h2 {
     bool settled;              /* the peer knows our SETTINGS: before, its streams have RFC 9113's windows, not ours */
     uint32_t unsettled_bytes;  /* of the connection's window, to be given back then */
     struct field scratch[H2_SCRATCH]; /* of the head that is being received: it takes no more than it needs in the end */
-    bool in_first_settings, open, serve_due, pumping, draining, final, dead;
+    bool open, serve_due, pumping, draining, final;
     int error;
     int64_t goaway_code;
-    int32_t goaway_last;
     uint64_t block_bytes;      /* of the header block that is being received */
     struct h2_budget budget;
     uint32_t bank;

@@ -138,6 +138,23 @@ static const struct h2_owner peer_owner = { peer_owner_room, peer_owner_write, p
 
 /* ---- what the peer says ---- */
 
+/* What is counted is what is there. */
+static inline void peer_check_counts(const struct peer *p)
+{
+    unsigned waiting = 0, heads = 0;
+
+    for (unsigned i = 0; i < p->user_count; i++) {
+        const struct h2_stream *s = &p->users[i]->s;
+        bool waits = !list_is_empty(&s->wait_link);
+
+        waiting += waits;
+        heads += waits && s->head_waits;
+    }
+    assert_int_equal(p->h2->waiting_count, waiting);
+    assert_int_equal(p->h2->waiting_heads, heads);
+}
+
+/* Returns what h2_receive() and h2_flush() return. */
 static inline int peer_receive(struct peer *p, struct bytes in)
 {
     int error = 0;
@@ -151,7 +168,9 @@ static inline int peer_receive(struct peer *p, struct bytes in)
         free(copy);
         in = bytes_from(in, n);
     }
-    return error ? error : h2_flush(p->h2);
+    error = error ? error : h2_flush(p->h2);
+    peer_check_counts(p);
+    return error;
 }
 
 static inline size_t peer_make(uint8_t *at, unsigned type, unsigned flags, int32_t id, const void *payload, size_t size)

@@ -41,7 +41,11 @@ static int give_room(struct peer *p, size_t room)
 {
     p->limited = true;
     p->room = room;
-    return h2_wake(p->h2);
+    peer_check_counts(p);
+    if (h2_wake(p->h2))
+        return p->h2->error;
+    peer_check_counts(p);
+    return 0;
 }
 
 /* The peer takes everything, at once. */
