@@ -106,6 +106,7 @@ static int take_alert(struct tls_records *r, const uint8_t *content, size_t byte
     if (is_warning)
         return 0;
     r->alert_received = true;
+    r->update_owed = false; /* nobody listens any more */
     r->alert = content[1];
     r->ended = -E_TLS_ALERT;
     return -E_TLS_ALERT;

@@ -532,6 +532,17 @@ static void who_has_finished_answers_no_key_update(void **state)
     }
 }
 
+static void who_heard_a_fatal_alert_answers_no_key_update(void **state)
+{
+    struct record_pair *p = record_pair_new(&record_1_3);
+
+    client_updates(p, 1);
+    CLIENT_SAYS(p, CONTENT_ALERT, "\2\60");
+    assert_int_equal(server_opens(p, 100), -E_TLS_ALERT);
+    assert_false(records_owes(&p->server));
+    record_pair_free(p);
+}
+
 static void a_key_update_may_be_cut_anywhere(void **state)
 {
     static const uint8_t message[] = { 24, 0, 0, 1, 1 };
@@ -878,6 +889,7 @@ int main(void)
         cmocka_unit_test(a_requested_key_update_is_answered_once_however_often_it_was_asked_for),
         cmocka_unit_test(content_that_is_sealed_first_leaves_behind_the_answer),
         cmocka_unit_test(who_has_finished_answers_no_key_update),
+        cmocka_unit_test(who_heard_a_fatal_alert_answers_no_key_update),
         cmocka_unit_test(a_key_update_may_be_cut_anywhere),
         cmocka_unit_test(nothing_comes_between_the_parts_of_a_message),
         cmocka_unit_test(messages_that_have_no_place_are_refused),
