@@ -15,6 +15,8 @@ enum {
     PLAIN_BULK = 16 * PLAIN_LARGE / 4,
 };
 
+static const struct connection_ops plain_ops;
+
 static void on_ready(struct watch *w, unsigned events)
 {
     struct connection *c = CONTAINER_OF(w, struct connection, watch);
@@ -131,6 +133,7 @@ static ssize_t write_socket(struct connection *c, struct bytes data)
     struct bytes waiting = buffer_content(&c->out);
     struct iovec parts[2] = { { (void *)waiting.at, waiting.size }, { (void *)data.at, data.size } };
     struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
+    bool is_last = c->finish_asked && (c->finish_sealed || c->ops == &plain_ops) && !c->finished; /* FIN comes along */
     size_t from_out;
     ssize_t n;
 
@@ -143,7 +146,7 @@ static ssize_t write_socket(struct connection *c, struct bytes data)
         message.msg_iovlen = 1;
     }
     do
-        n = sendmsg(c->watch.fd, &message, MSG_NOSIGNAL);
+        n = sendmsg(c->watch.fd, &message, MSG_NOSIGNAL | (is_last ? MSG_MORE : 0));
     while (n < 0 && errno == EINTR);
     if (n < 0) {
         if (errno != EAGAIN && errno != ENOTCONN &&
@@ -161,6 +164,7 @@ static ssize_t write_socket(struct connection *c, struct bytes data)
     from_out = (size_t)n < waiting.size ? (size_t)n : waiting.size;
     if (from_out)
         buffer_consume(&c->out, from_out);
+    c->held = 0;
     return n - (ssize_t)from_out;
 }
 
@@ -205,6 +209,8 @@ int connection_flush(struct connection *c)
 
     if (error)
         return error;
+    if (c->held && buffer_used(&c->out) == c->held && !c->finish_asked)
+        return 0;
     if (buffer_used(&c->out)) {
         if (write_socket(c, BYTES_NONE) < 0)
             return -E_RESET;
@@ -239,6 +245,10 @@ bool connection_is_flushed(const struct connection *c)
 
 void connection_settle(struct connection *c)
 {
+    if (c->held) { /* no company came */
+        c->held = 0;
+        (void)!connection_flush(c); /* what went wrong is seen with the next call */
+    }
     buffer_settle(c->net->pool, &c->in);
     c->ops->settle(c);
 }

@@ -46,6 +46,7 @@ struct connection {
     void *owner;
     struct buffer in;   /* plaintext that was received and not consumed */
     struct buffer out;  /* bytes for the socket */
+    uint32_t held;      /* of these, at the front, those that need not leave alone: they go with others, or when the owner settles */
     uint64_t wire_in, wire_out; /* bytes of the socket so far */
     size_t receive_most; /* the owner's: plain, so many bytes at most are received in one call; 0: what there is room for */
     uint64_t data_in;   /* bytes that connection_receive() has given: what is TLS's own (tickets, alerts) is not among them */
@@ -122,7 +123,7 @@ ssize_t connection_pass(struct connection *c, struct bytes data) MUST_USE;
 ssize_t connection_send_now(struct connection *c, struct bytes data) MUST_USE;
 /* Writes as much as the socket takes. Returns 0 when nothing is left, -E_AGAIN (on_event follows), -E_RESET, ... */
 int connection_flush(struct connection *c) MUST_USE;
-/* Ends our direction after what was sent: close_notify and FIN. Takes effect with connection_flush(). */
+/* Ends our direction after what was sent: close_notify and FIN, in one packet with the last bytes where it can be. Takes effect with connection_flush(). */
 void connection_finish(struct connection *c);
 /* Whether nothing waits to be written. */
 bool connection_is_flushed(const struct connection *c);

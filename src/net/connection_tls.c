@@ -333,6 +333,7 @@ static int handshake(struct tls_connection *t)
     struct connection *c = &t->base;
     struct bytes received = buffer_content(&t->cipher);
     size_t before = received.size;
+    bool waiting = buffer_used(&c->out) != 0;
     int error = reserve_out(t, BUFFER_LARGE / 2);
 
     if (error)
@@ -344,6 +345,9 @@ static int handshake(struct tls_connection *t)
         if (t->hooks)
             t->hooks->established(c);
         take_records(t);
+        if (!waiting && t->own && t->records.write.version == 0x0304 && buffer_used(&t->cipher))
+            c->held = (uint32_t)buffer_used(
+                &c->out); /* tickets: the answer to what came with the handshake's end takes them along */
     } else if (error != -E_AGAIN) {
         return fail(t, error);
     }

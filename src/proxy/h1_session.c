@@ -4,6 +4,7 @@
  * comes, and goes when all of it was answered. */
 #include "proxy/exchange.h"
 #include "proxy/session.h"
+#include "proxy/tunnel.h"
 #include "upstream/h1_wire.h"
 
 enum { KEEP = 64 }; /* free states, for the next */
@@ -65,9 +66,15 @@ static int end(struct stream *s, const struct fields *trailers)
     return h1_wire_end(&of_stream(s)->wire, trailers);
 }
 
+/* The connection's last bytes leave together with its end. */
 static int flush(struct stream *s)
 {
-    return h1_wire_flush(&of_stream(s)->wire);
+    struct h1_session *h = of_stream(s);
+    const struct exchange *x = h->exchange;
+
+    if (x && x->response_ended && x->must_close && x->tunnel == TUNNEL_NONE)
+        return 0;
+    return h1_wire_flush(&h->wire);
 }
 
 static const struct stream_ops stream_ops = { .look = look,

@@ -1,6 +1,7 @@
 """Resumption with tickets: it works by default, survives reloads and crashes, is bound to its host, and fails softly."""
 import os
 import signal
+import ssl
 
 import pytest
 
@@ -30,6 +31,17 @@ def test_a_second_visit_is_resumed(stack, pki, version):
     resumed, session = visit(stack.port, c)
     assert not resumed and session.has_ticket
     assert visit(stack.port, c, session)[0]
+
+
+def test_a_ticket_that_no_answer_takes_along_comes_alone(stack, pki):
+    """With half a request behind the handshake's end there is nothing to answer yet."""
+    with HelloClient(stack.port, context(pki, least="1.3")).handshake_with(b"GET / HTTP/1.1\r\nHo") as c:
+        c.incoming.write(c.raw.recv(65536))
+        with pytest.raises(ssl.SSLWantReadError):
+            c.tls.read(1)
+        assert c.tls.session.has_ticket
+        c.send(b"st: a.test\r\nConnection: close\r\n\r\n")
+        assert c.response().status == 200
 
 
 def test_ten_single_use_resumptions_in_a_row(stack, pki):

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from support.calls import Calls
-from support.client import get, plain_client, tls_client
+from support.client import HelloClient, context, get, plain_client, tls_client
 from support.h2 import h2_client
 from support.unlade import release_binary, site
 
@@ -102,6 +102,24 @@ def test_a_connection_costs_an_accept_and_a_registration_beside_its_bytes(start,
     assert of_loop["epoll_ctl"] == 20, of_loop
     assert sum(r >= 0 for r in calls.results("accept4")) == 20
     assert of_loop["setsockopt"] == of_loop["getsockopt"] == of_loop["getsockname"] == of_loop["getpeername"] == 0, of_loop
+
+
+
+def test_tickets_and_the_end_cost_no_write_of_their_own(start, port, nginx, certificate, pki):
+    """A visit of one request writes to the client twice: the flight of the handshake, and ticket, answer and end."""
+    worker = started(start, port, nginx.port, certificate).worker
+    visits, c = 20, context(pki, least="1.3")
+
+    def visit():
+        with HelloClient(port, c).handshake_with(get("/1k", fields=["Connection: close"])) as client:
+            assert client.response().status == 200 and client.tls.session.has_ticket
+            client.assert_closed()
+
+    visit()
+    with Calls(worker) as calls:
+        for _ in range(visits):
+            visit()
+    assert calls.of_loop()["sendmsg"] == 3 * visits, calls.text() # one of them to the server
 
 
 # ---- streams ----

@@ -254,18 +254,23 @@ class HelloClient(Client):
     def settimeout(self, seconds):
         self.raw.settimeout(seconds)
 
-    def _pump(self, step):
+    def _pump(self, step, flush_last=True):
         while True:
             try:
-                return step()
+                result = step()
+                break
             except ssl.SSLWantReadError:
                 self._flush()
                 data = self.raw.recv(65536)
                 if not data:
                     raise Closed("closed during TLS") from None
                 self.incoming.write(data)
-            finally:
+            except ssl.SSLError:
                 self._flush()
+                raise
+        if flush_last:
+            self._flush()
+        return result
 
     def _flush(self):
         if self.outgoing.pending:
@@ -273,6 +278,12 @@ class HelloClient(Client):
 
     def handshake(self):
         self._pump(self.tls.do_handshake)
+        return self
+
+    def handshake_with(self, data):
+        """Data leaves in one segment with the handshake's last flight."""
+        self._pump(self.tls.do_handshake, flush_last=False)
+        self.sendall(data)
         return self
 
     def sendall(self, data):
