@@ -27,11 +27,12 @@ class Cell:
     kind: str           # of the certificate
     suite: str = ""     # OpenSSL's name, where it differs
     profile: str = "intermediate"
+    group: str = ""     # where there is one only
 
     def policy(self):
         number = self.version.removeprefix("TLSv")
         return {"profile": self.profile, "min_version": number, "max_version": number,
-                f"suites_{number.replace('.', '_')}": self.suite or self.cipher}
+                f"suites_{number.replace('.', '_')}": self.suite or self.cipher, **({"groups": self.group} if self.group else {})}
 
 
 def _tls_1_2(kind, cipher, title, suite, profile="intermediate"):
@@ -44,6 +45,8 @@ CELLS_1_3 = [
     Cell("13-aes-128", "TLSv1.3", "TLS_AES_128_GCM_SHA256", "AES-128-GCM, ECDSA", "ec"),
     Cell("13-aes-256", "TLSv1.3", "TLS_AES_256_GCM_SHA384", "AES-256-GCM, RSA", "rsa"),
     Cell("13-chacha20", "TLSv1.3", "TLS_CHACHA20_POLY1305_SHA256", "ChaCha20-Poly1305, ECDSA", "ec"),
+    # Clients that guessed another group are asked for this one by a HelloRetryRequest.
+    Cell("13-p-384", "TLSv1.3", "TLS_AES_128_GCM_SHA256", "AES-128-GCM, ECDSA, P-384 alone", "ec", group="P-384"),
 ]
 CELLS_1_2 = [
     *(_tls_1_2(kind, cipher, title, suite) for kind in ("ec", "rsa") for cipher, title, suite in (
