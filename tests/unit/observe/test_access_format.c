@@ -180,7 +180,7 @@ static void combined_line_cannot_be_forged(void **state)
 static void combined_line_cannot_be_forged_by_a_unix_clients_path(void **state)
 {
     static const char want[] = "unix:/tmp/a\\x20b\\x0a\\x22 - - [14/Nov/2023:22:13:20 +0000] \"GET ";
-    struct address client;
+    struct address client = { 0 };
     struct access_record r = full_record(&client);
     char line[8192];
     size_t n;
