@@ -8,7 +8,9 @@ import pytest
 
 from support.backend import Backend, response
 from support.client import get
+from support.h2 import H2, PREFACE, settings
 from support.ports import free_port
+from support.raw import RawServer
 from support.records import (
     ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, FATAL, HANDSHAKE, KEY_UPDATE, PLAIN_MOST, WARNING, RecordClient, key_update)
 from support.unlade import Unlade, site
@@ -33,10 +35,16 @@ def faces(tmp_path_factory, pki):
     ports = {layer: free_port() for layer in LAYERS}
     for layer, port in ports.items():
         config["listeners"][layer] = {**listener, "address": f"127.0.0.1:{port}", "tls": layer}
+    echo = RawServer()
+    config["upstreams"]["echo"] = {"servers": [f"127.0.0.1:{echo.port}"]}
+    relays = {layer: free_port() for layer in LAYERS}
+    for layer, port in relays.items():
+        config["listeners"][f"{layer}_tcp"] = {**listener, "address": f"127.0.0.1:{port}", "tls": layer, "protocol": "tcp", "to": "echo"}
     with Unlade(tmp_path_factory.mktemp("records"), config) as proxy:
-        proxy.ports, proxy.backend = ports, backend
+        proxy.ports, proxy.relays, proxy.backend = ports, relays, backend
         yield proxy
     backend.stop()
+    echo.stop()
 
 
 @pytest.fixture(params=LAYERS)
@@ -50,8 +58,8 @@ def speak(faces, layer, tmp_path):
     faces.backend.reset_script()
     clients = []
 
-    def one(version="1.3", **options):
-        clients.append(RecordClient(faces.ports[layer], tmp_path, version, **options))
+    def one(version="1.3", relayed=False, **options):
+        clients.append(RecordClient((faces.relays if relayed else faces.ports)[layer], tmp_path, version, **options))
         return clients[-1]
 
     yield one
@@ -323,6 +331,75 @@ def test_any_cut_of_records_and_segments_is_the_same_content(speak, faces, versi
     assert faces.backend.exchanges[-1].body == body
     faces.backend.reset_script()
     expect_served(c)
+
+
+def test_key_updates_between_the_streams_of_http2(speak, faces):
+    whole = b"y" * 100_000
+    faces.backend.answer = lambda x: (x.read_body(), x.send(response(whole + x.body)))
+    c = speak(alpn=("h2",))
+    assert c.alpn == "h2"
+    h2 = H2(c)
+    h2.send(PREFACE + settings([]))
+    numbers = []
+    for i in range(20):
+        numbers.append(h2.open(f"/{i}", end=False, method="POST"))
+        c.send(c.seal(key_update(i % 2), HANDSHAKE))
+        c.write.update()
+        h2.data(numbers[-1], b"x" * i, 1)
+    for i, number in enumerate(numbers):
+        assert bytes(h2.response(number).body) == whole + b"x" * i
+
+
+# ---- relayed connections ----
+
+@pytest.mark.parametrize("version", ["1.3", "1.2"])
+@pytest.mark.parametrize("fin", [False, True])
+def test_a_relayed_stream_ends_in_each_direction_by_itself(speak, version, fin):
+    c = speak(version, relayed=True, alpn=())
+    data = random.Random(1).randbytes(500_000)
+    sender = threading.Thread(target=lambda: (c.send(c.seal_all(data), c.seal(bytes([WARNING, CLOSE_NOTIFY]), ALERT)),
+                                              c.socket.shutdown(socket.SHUT_WR) if fin else None))
+    sender.start()
+    assert c.read_content(len(data)) == data
+    sender.join()
+    assert c.read_alert() == (WARNING, CLOSE_NOTIFY)   # the server's end, which followed ours
+    assert c.is_ended()
+
+
+@pytest.mark.parametrize("version", ["1.3", "1.2"])
+def test_a_relayed_stream_that_is_cut_off_is_no_end(speak, version):
+    """The server must not take what came for the whole: it is reset, and so nothing of it ends in order here."""
+    c = speak(version, relayed=True, alpn=())
+    c.send(c.seal(b"hello"))
+    assert c.read_content(5) == b"hello"
+    c.send(c.seal(b"more")[:-3])
+    c.socket.shutdown(socket.SHUT_WR)
+    assert c.read_alert() is None
+    assert c.is_ended()
+
+
+@pytest.mark.parametrize("version", ["1.3", "1.2"])
+def test_a_fault_in_a_relayed_stream_is_told(speak, layer, version):
+    c = speak(version, relayed=True, alpn=())
+    c.send(c.seal(b"hello"))
+    assert c.read_content(5) == b"hello"
+    c.send(c.seal(b"more", break_tag=True))
+    expect_alert(c, layer, BAD_RECORD_MAC)
+
+
+def test_key_updates_both_ways_within_a_relayed_stream(speak):
+    c = speak(relayed=True, alpn=())
+    data = random.Random(2).randbytes(400_000)
+
+    def send():
+        for i in range(0, len(data), 5000):
+            c.send(c.seal(data[i:i + 5000]), c.seal(key_update(1), HANDSHAKE))
+            c.write.update()
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    assert c.read_content(len(data)) == data
+    sender.join()
 
 
 # ---- what no record may be ----

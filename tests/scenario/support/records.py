@@ -223,6 +223,24 @@ class RecordClient:
         data, self.collected = self.collected[:size], self.collected[size:]
         return data
 
+    # ---- as a socket, for clients of protocols ----
+
+    def sendall(self, data):
+        self.socket.sendall(self.seal_all(data))
+
+    def recv(self, most):
+        while not self.collected:
+            record = self.read_record()
+            if record is None or record[0] == ALERT:
+                return b""
+            if record[0] == APPLICATION_DATA:
+                self.collected += record[1]
+        data, self.collected = self.collected[:most], self.collected[most:]
+        return data
+
+    def settimeout(self, seconds):
+        self.socket.settimeout(seconds)
+
     def is_ended(self):
         """Whether the connection ends with nothing more to read."""
         return not self._received and not self._fill(1)
