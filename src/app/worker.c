@@ -17,6 +17,7 @@
 #include "app/options.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "base/recycle.h"
 #include "observe/access_log.h"
 #include "proxy/server.h"
 #include "tls/memory.h"
@@ -251,7 +252,9 @@ static void *thread_main(void *context)
     struct worker_thread *t = context;
 
     tls_memory_keep(true);
+    recycle_keep(true);
     server_run(t->server);
+    recycle_keep(false);
     tls_memory_keep(false);
     return NULL;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/recycle.h"
 
 enum { ALIGNMENT = 16, CACHE_MOST = 512, CACHE_SMALL_MOST = 2048 };
 
@@ -40,7 +41,7 @@ static struct arena_block *block_get(struct arena *a, size_t size)
         (*count)--;
         return block;
     }
-    block = malloc(size);
+    block = recycle_alloc(size); /* made to measure, it may be one of the next request's */
     if (block)
         block->size = size;
     return block;
@@ -56,7 +57,7 @@ static void block_put(struct arena *a, struct arena_block *block)
         *shelf = block;
         (*count)++;
     } else {
-        free(block);
+        recycle_free(block);
     }
 }
 
@@ -191,7 +192,7 @@ static void free_all(struct arena_block *block)
 {
     while (block) {
         struct arena_block *next = block->next;
-        free(block);
+        recycle_free(block);
         block = next;
     }
 }

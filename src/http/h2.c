@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "base/recycle.h"
+
 const struct stream_ops h2_stream_ops = {
     .look_head = h2_in_look_head,
     .look = h2_in_look,
@@ -147,15 +149,41 @@ static nghttp2_option *make_option(void)
     return o;
 }
 
+/* Some dozen of its objects come and go with each request. */
+static void *library_alloc(size_t size, void *user)
+{
+    (void)user;
+    return recycle_alloc(size);
+}
+
+static void *library_alloc_zeroed(size_t count, size_t size, void *user)
+{
+    (void)user;
+    return recycle_alloc_zeroed(count, size);
+}
+
+static void *library_resize(void *block, size_t size, void *user)
+{
+    (void)user;
+    return recycle_resize(block, size);
+}
+
+static void library_free(void *block, void *user)
+{
+    (void)user;
+    recycle_free(block);
+}
+
 static int make_session(struct h2 *h)
 {
+    nghttp2_mem memory = { NULL, library_alloc, library_free, library_alloc_zeroed, library_resize };
     nghttp2_session_callbacks *callbacks = h2_callbacks();
     nghttp2_option *option = make_option();
     int failed = NGHTTP2_ERR_NOMEM;
 
     if (callbacks && option)
-        failed = h->options.role == H2_SERVER ? nghttp2_session_server_new2(&h->session, callbacks, h, option)
-                                              : nghttp2_session_client_new2(&h->session, callbacks, h, option);
+        failed = h->options.role == H2_SERVER ? nghttp2_session_server_new3(&h->session, callbacks, h, option, &memory)
+                                              : nghttp2_session_client_new3(&h->session, callbacks, h, option, &memory);
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
     return failed ? -E_MEMORY : 0;
