@@ -48,7 +48,7 @@ static struct tls_connection *tls_of(const struct connection *c)
 /* Content bytes of the next record, and what sealing adds to it. */
 static size_t piece(const struct tls_connection *t)
 {
-    return t->own ? records_piece(&t->records) : TLS_RECORD_PLAIN;
+    return t->own ? records_piece(&t->records) : tls_session_piece(t->session);
 }
 
 static size_t overhead(const struct tls_connection *t)
@@ -58,7 +58,7 @@ static size_t overhead(const struct tls_connection *t)
 
 static size_t sealed_size(const struct tls_connection *t, size_t bytes)
 {
-    return t->own ? records_sealed_size(&t->records, bytes) : tls_sealed_size(bytes);
+    return t->own ? records_sealed_size(&t->records, bytes) : tls_sealed_size(bytes, tls_session_piece(t->session));
 }
 
 /* From the end of out to what is staged: where the ciphertext will stand, or, since OpenSSL seals elsewhere and copies, so far
@@ -169,10 +169,13 @@ static size_t out_room(const struct tls_connection *t)
 static size_t tls_room(const struct connection *c)
 {
     const struct tls_connection *t = tls_of(c);
-    size_t most = t->own ? t->records.plain_most : TLS_RECORD_PLAIN;
-    size_t whole = out_room(t) / (most + overhead(t)) * most;
+    size_t most, whole;
 
-    return t->state == TLS_OPEN && whole > t->staged ? whole - t->staged : 0;
+    if (t->state != TLS_OPEN)
+        return 0;
+    most = t->own ? t->records.plain_most : tls_session_piece(t->session);
+    whole = out_room(t) / (most + overhead(t)) * most;
+    return whole > t->staged ? whole - t->staged : 0;
 }
 
 /* Content is about to be sealed. */

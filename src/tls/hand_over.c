@@ -112,8 +112,7 @@ static enum aead aead_of(const SSL_CIPHER *cipher)
     }
 }
 
-/* What max_fragment_length came to (RFC 6066 4). */
-static uint16_t plain_most(const SSL_SESSION *session)
+uint16_t session_plain_most(const SSL_SESSION *session)
 {
     unsigned code = session ? SSL_SESSION_get_max_fragment_length(session) : 0;
 
@@ -159,7 +158,7 @@ static bool take_keys(const struct tls_session *s, const SSL_CIPHER *cipher, con
     keys->version = (uint16_t)SSL_version(s->ssl);
     keys->aead = (uint8_t)aead_of(cipher);
     keys->secret_bytes = (uint8_t)EVP_MD_get_size(hash);
-    keys->plain_most = plain_most(SSL_get_session(s->ssl));
+    keys->plain_most = s->piece;
     if (keys->aead == AEAD_NONE)
         return false;
     return keys->version == TLS1_3_VERSION ? take_1_3(s, keys) : take_1_2(s, keys);

@@ -53,6 +53,7 @@ struct tls_session {
     bool finished;              /* ours was written */
     bool alert_received, alert_sent; /* a fatal one */
     uint8_t alert;
+    uint16_t piece;             /* bytes of content in a full record, once complete */
     char *client_name;          /* kept when the library's object goes; NULL: none */
     struct tls_failure *failure; /* made when something fails */
 };
@@ -67,6 +68,8 @@ OSSL_PROVIDER *provider_load(void);
 /* The BIO that reads from a session's `in` and writes to its `out`. */
 const BIO_METHOD *session_bio_method(void);
 
+/* Bytes of content in a record: what max_fragment_length came to (RFC 6066 4). */
+uint16_t session_plain_most(const SSL_SESSION *session);
 struct hand_over *hand_over_new(void); /* NULL: memory */
 void hand_over_free(struct hand_over *h); /* wipes it; accepts NULL */
 /* SSL_CTX_set_keylog_callback: of the sessions that will be handed over. */

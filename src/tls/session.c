@@ -311,6 +311,7 @@ int tls_session_handshake(struct tls_session *s, struct bytes *in, struct buffer
     take_back(s);
     if (result == 1) {
         s->complete = true;
+        s->piece = session_plain_most(SSL_get_session(s->ssl));
         if (!s->hand_over) /* it stays: what its buffers hold is given back between two records */
             SSL_set_mode(s->ssl, SSL_MODE_RELEASE_BUFFERS);
         return 0;
@@ -371,13 +372,18 @@ bool tls_session_has_more(const struct tls_session *s)
     return s->ended || s->peer_closed || SSL_pending(s->ssl) > 0;
 }
 
+size_t tls_session_piece(const struct tls_session *s)
+{
+    return s->piece;
+}
+
 int tls_session_seal(struct tls_session *s, struct bytes plain, struct buffer *out)
 {
     size_t written = 0;
     int ok;
 
     CHECK(s->complete && s->ssl && !s->finished && plain.size <= TLS_SEAL_MOST);
-    CHECK(buffer_room(out) >= tls_sealed_size(plain.size));
+    CHECK(buffer_room(out) >= tls_sealed_size(plain.size, s->piece));
     if (s->ended)
         return -E_CRYPTO;
     if (plain.size == 0)

@@ -76,14 +76,16 @@ int tls_session_records(const struct tls_session *s);
 int tls_session_open(struct tls_session *s, struct bytes *in, uint8_t *plain, size_t room, struct buffer *out) MUST_USE;
 /* Whether tls_session_open has something to say without further bytes: plaintext, or the end. */
 bool tls_session_has_more(const struct tls_session *s);
-/* Seals all of plain (up to TLS_SEAL_MOST bytes a call; none: nothing is written) as records of TLS_RECORD_PLAIN bytes
- * into out, which must have tls_sealed_size(plain.size) bytes of room. A KeyUpdate that is due goes before them. Not
+/* Bytes of content in a full record: TLS_RECORD_PLAIN, or what max_fragment_length (RFC 6066 4) says. */
+size_t tls_session_piece(const struct tls_session *s);
+/* Seals all of plain (up to TLS_SEAL_MOST bytes a call; none: nothing is written) as records of tls_session_piece() bytes
+ * into out, which must have tls_sealed_size(plain.size, piece) bytes of room. A KeyUpdate that is due goes before them. Not
  * after tls_session_finish. Returns 0 or -E_CRYPTO. */
 int tls_session_seal(struct tls_session *s, struct bytes plain, struct buffer *out) MUST_USE;
 enum { TLS_RECORD_PLAIN = 16384, TLS_RECORD_OVERHEAD = 256, TLS_SEAL_MOST = 1 << 20 };
-static inline size_t tls_sealed_size(size_t plain_bytes)
+static inline size_t tls_sealed_size(size_t plain_bytes, size_t piece)
 {
-    return plain_bytes + (plain_bytes + TLS_RECORD_PLAIN - 1) / TLS_RECORD_PLAIN * TLS_RECORD_OVERHEAD;
+    return plain_bytes + (plain_bytes + piece - 1) / piece * TLS_RECORD_OVERHEAD;
 }
 /* Appends close_notify once; needs TLS_RECORD_OVERHEAD bytes of room. Nothing to say before the handshake is complete
  * or after a failure. The other direction stays open (RFC 8446 6.1). Keeps the session resumable. */

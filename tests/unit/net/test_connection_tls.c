@@ -553,6 +553,83 @@ static void what_was_promised_is_taken_after_a_pause_as_well(void **state)
     assert_true(connection_is_flushed(f->c));
 }
 
+/* The fixture begins anew, with a client of this kind. */
+static void begin_anew(struct fixture *f, SSL_CTX *client)
+{
+    int pair[2];
+
+    connection_close(f->c, false);
+    SSL_set_shutdown(f->client, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    SSL_free(f->client);
+    close(f->peer);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    f->c = connection_new_tls_server(&f->net, pair[0], &hooks);
+    f->c->owner = f;
+    f->c->on_event = on_event;
+    f->peer = pair[1];
+    f->established = 0;
+    f->client = SSL_new(client);
+    SSL_set_fd(f->client, f->peer);
+    SSL_set_connect_state(f->client);
+}
+
+/* `before` bytes wait when as much is sent as there is said to be room for. */
+static void expect_room_holds(struct fixture *f, size_t before)
+{
+    static uint8_t data[BUFFER_BULK], got[2 * BUFFER_BULK];
+    size_t room, sent = before, received = 0;
+    int n;
+
+    shake(f);
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(i * 2654435761u >> 13);
+    f->c->writable = false;
+    if (before) {
+        assert_int_equal(connection_send(f->c, bytes_of(data, before)), before);
+        if (before % 2)
+            assert_int_equal(connection_flush(f->c), -E_AGAIN);
+    }
+    while ((room = connection_room(f->c)) > 0) {
+        size_t part = before % 3 && room > 7000 ? 7000 : room;
+        assert_int_equal(connection_send(f->c, bytes_of(data + sent, part)), part);
+        sent += part;
+    }
+    do {
+        f->c->writable = true;
+        n = connection_flush(f->c);
+        assert_true(n == 0 || n == -E_AGAIN);
+        while ((n = SSL_read(f->client, got + received, (int)(sizeof got - received))) > 0)
+            received += (size_t)n;
+    } while (received < sent);
+    assert_int_equal(received, sent);
+    assert_memory_equal(got, data, sent);
+}
+
+static void as_much_can_be_sent_as_there_is_room_for_whatever_waits_already(void **state)
+{
+    struct fixture *f = *state;
+    struct tls_context *usual = context;
+
+    for (int variant = 0; variant < 8; variant++) {
+        struct tls_policy_options policy = intermediate();
+        uint16_t version = variant & 1 ? TLS1_3_VERSION : TLS1_2_VERSION;
+        SSL_CTX *client = client_context(version, version);
+
+        policy.records = variant & 2 ? TLS_RECORDS_OPENSSL : TLS_RECORDS_AUTO;
+        if (variant & 4)
+            SSL_CTX_set_tlsext_max_fragment_length(client, TLSEXT_max_fragment_length_512);
+        context = server_context(&policy, &leaf, NULL, (const char *const[]){ NULL });
+        for (size_t before = 0; before < 50000; before = before * 5 / 4 + 77) {
+            begin_anew(f, client);
+            expect_room_holds(f, before);
+        }
+        tls_context_unref(context);
+        SSL_CTX_free(client);
+    }
+    context = usual;
+    begin_anew(f, client_ctx);
+}
+
 /* What was collected must not leave between the client's KeyUpdate and ours (RFC 8446 4.6.3). */
 static void a_key_update_is_answered_before_what_was_collected(void **state)
 {
@@ -595,6 +672,7 @@ int main(void)
         TEST(data_in_front_of_a_bad_record_may_still_be_answered_before_the_alert),
         TEST(who_finishes_before_seeing_the_bad_record_says_the_alert_and_not_goodbye),
         TEST(what_was_promised_is_taken_after_a_pause_as_well),
+        TEST(as_much_can_be_sent_as_there_is_room_for_whatever_waits_already),
         TEST(a_key_update_is_answered_before_what_was_collected),
     };
     return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
