@@ -1,6 +1,6 @@
 /* memory.h: where the library's memory comes from.
  *
- * A handshake makes and frees some five hundred small objects of the library. In threads that ask for it, freed blocks are kept
+ * A handshake makes and frees some three hundred objects of the library. In threads that ask for it, freed blocks are kept
  * by their size for the next handshake, up to half a megabyte a thread; the rest goes back to malloc, where all of it comes from. Each
  * block is freed on its own: the library keeps objects that were made during a handshake. Builds with sanitizers keep nothing.
  *

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "tls/openssl.h"
+#include "tls/random.h"
 
 int ticket_keys_rotate(struct ticket_keys *keys)
 {
@@ -115,7 +116,7 @@ static int use_keys(const struct ticket_keys *keys, const SSL *ssl, unsigned cha
     if (is_sealing) {
         if (keys->count == 0)
             return 0;
-        if (RAND_bytes(iv, 16) != 1)
+        if (random_bytes(iv, 16) != 0)
             return -1;
         memcpy(name, keys->key[0].name, TICKET_KEY_NAME);
         return key_contexts(&keys->key[0], iv, cipher, mac, is_sealing) ? 1 : -1;
