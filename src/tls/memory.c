@@ -8,11 +8,13 @@
 #include <openssl/crypto.h>
 
 /* Sanitizers are to see each allocation as it is. */
+#ifndef PLAIN
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define PLAIN 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
 #define PLAIN 1
+#endif
 #endif
 #endif
 #ifndef PLAIN
