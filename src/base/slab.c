@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/check.h"
 
@@ -21,7 +22,7 @@
 #define __asan_unpoison_memory_region(at, bytes) ((void)(at), (void)(bytes))
 #endif
 
-enum { CHUNK = 16384, ALIGN = 16 };
+enum { CHUNK = 65536, ALIGN = 16 };
 
 struct slab_chunk {
     struct slab_chunk *next, *previous;
@@ -63,6 +64,29 @@ static void put_first(struct slab_chunk **list, struct slab_chunk *c)
     *list = c;
 }
 
+/* From the kernel, aligned to its size. Sanitizers look for pointers in malloc's memory alone. */
+static struct slab_chunk *new_chunk(void)
+{
+#ifdef POISONS
+    struct slab_chunk *c = aligned_alloc(CHUNK, CHUNK);
+
+    if (c)
+        *c = (struct slab_chunk){ 0 };
+    return c;
+#else
+    char *twice = mmap(NULL, 2 * (size_t)CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t before;
+
+    if (twice == MAP_FAILED)
+        return NULL;
+    before = (CHUNK - (uintptr_t)twice % CHUNK) % CHUNK;
+    if (before)
+        (void)munmap(twice, before);
+    (void)munmap(twice + before + CHUNK, CHUNK - before);
+    return (void *)(twice + before);
+#endif
+}
+
 /* One with free objects, among the open ones. NULL: memory. */
 static struct slab_chunk *open_chunk(struct slab *s)
 {
@@ -73,10 +97,9 @@ static struct slab_chunk *open_chunk(struct slab *s)
         s->spare_objects -= capacity(s);
     } else {
         CHECK(capacity(s) > 0);
-        c = aligned_alloc(CHUNK, CHUNK);
+        c = new_chunk();
         if (!c)
             return NULL;
-        *c = (struct slab_chunk){ 0 };
     }
     put_first(&s->open, c);
     return c;
@@ -84,8 +107,12 @@ static struct slab_chunk *open_chunk(struct slab *s)
 
 static void release_chunk(struct slab_chunk *c)
 {
+#ifdef POISONS
     __asan_unpoison_memory_region(c, CHUNK);
     free(c);
+#else
+    (void)munmap(c, CHUNK);
+#endif
 }
 
 void *slab_get(struct slab *s)

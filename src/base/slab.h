@@ -1,10 +1,10 @@
 /* slab.h: objects of one size, many to a chunk. One slab per thread and kind, so that the steady state allocates nothing.
  *
- *     chunk (16 KB, aligned to its size)     | head | object | object | free | object | never used ...
+ *     chunk (64 KB, aligned to its size)     | head | object | object | free | object | never used ...
  *
  * Objects that live as long as a connection lie beside each other here, not between what a request or a handshake
  * allocates: what comes and goes around them can be given back. Objects come from chunks that are in use before others,
- * and a chunk of which nothing is in use goes back to malloc, but for some that are kept.
+ * and a chunk of which nothing is in use goes back to the kernel, but for some that are kept.
  * AddressSanitizer sees a use of what was put back. */
 #ifndef BASE_SLAB_H
 #define BASE_SLAB_H

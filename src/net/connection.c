@@ -1,7 +1,6 @@
 #include "net/connection.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -9,6 +8,7 @@
 #include "net/connection_private.h"
 
 enum {
+    CONNECTIONS_KEPT = 256,  /* free ones of each kind, of a thread */
     DIRECT_SEND = 4096,      /* bytes: from here on a copy costs more than a system call of its own saves */
     FLOW_LEAST = 3 * 16384,  /* bytes in one call: what makes a stream one of full flow */
     PLAIN_LARGE = 4 * 16384, /* bytes of plaintext in one read: whole records, should they become such */
@@ -32,6 +32,24 @@ static void on_ready(struct watch *w, unsigned events)
     c->on_event(c);
 }
 
+void *connection_alloc(struct slab *slab, size_t bytes)
+{
+    struct connection *c;
+
+    slab->object_bytes = bytes;
+    slab->keep = CONNECTIONS_KEPT;
+    c = slab_get(slab);
+    if (c)
+        c->slab = slab;
+    return c;
+}
+
+void connection_unalloc(struct connection *c)
+{
+    if (c)
+        slab_put(c->slab, c);
+}
+
 int connection_start(struct connection *c, struct net *net, int fd, const struct connection_ops *ops)
 {
     c->ops = ops;
@@ -42,12 +60,15 @@ int connection_start(struct connection *c, struct net *net, int fd, const struct
 
 static void release(struct retired *r)
 {
-    free(CONTAINER_OF(r, struct connection, retired));
+    connection_unalloc(CONTAINER_OF(r, struct connection, retired));
 }
 
 int connection_become(struct connection *from, struct connection *to, const struct connection_ops *ops)
 {
+    struct slab *slab = to->slab;
+
     *to = *from;
+    to->slab = slab;
     to->ops = ops;
     to->retired = (struct retired){ 0 };
     to->in = (struct buffer){ 0 };
@@ -362,7 +383,7 @@ ssize_t connection_send_now(struct connection *c, struct bytes data)
 
 struct connection *connection_back_to_plain(struct connection *tls)
 {
-    struct connection *c = calloc(1, sizeof *c);
+    struct connection *c = connection_alloc(&tls->net->connections, sizeof *c);
     struct buffer received = connection_take_cipher(tls);
 
     if (!c || connection_become(tls, c, &plain_ops) < 0) {
@@ -377,11 +398,11 @@ struct connection *connection_back_to_plain(struct connection *tls)
 
 struct connection *connection_new(struct net *net, int fd)
 {
-    struct connection *c = calloc(1, sizeof *c);
+    struct connection *c = connection_alloc(&net->connections, sizeof *c);
 
     if (c && connection_start(c, net, fd, &plain_ops) == 0)
         return c;
-    free(c);
+    connection_unalloc(c);
     close(fd);
     return NULL;
 }

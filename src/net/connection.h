@@ -40,6 +40,7 @@ struct connection_ops {
 struct connection {
     const struct connection_ops *ops;
     struct net *net;
+    struct slab *slab; /* where its memory goes back to */
     struct watch watch;
     struct retired retired;
     void (*on_event)(struct connection *c); /* the owner's; may close the connection */
@@ -91,7 +92,7 @@ struct connection *connection_start_tls_client(struct connection *plain, struct 
  * on_event follows; -E_TRUNCATED, -E_RESET, or the session's errors: see tls_session_failure(). */
 int connection_handshake(struct connection *c) MUST_USE;
 bool connection_is_tls(const struct connection *c);
-/* The session, or NULL before it was chosen and for plain connections. */
+/* The session, or NULL before it was chosen, when nothing is left to ask it (tls_session_is_spent), and for plain connections. */
 struct tls_session *connection_tls(const struct connection *c);
 /* TLS: the alert that the connection itself sent before there was a session; -1: none. */
 int connection_alert(const struct connection *c);

@@ -4,6 +4,10 @@
 
 #include "net/connection.h"
 
+/* A zeroed connection of so many bytes (struct connection or what begins with one) out of one of net's slabs; NULL: memory. */
+void *connection_alloc(struct slab *slab, size_t bytes);
+/* Gives back one that connection_start() refused. Accepts NULL. */
+void connection_unalloc(struct connection *c);
 /* Fills the common part of a zeroed connection and watches the socket. Returns 0 or -E_SYSTEM (the socket stays the caller's). */
 int connection_start(struct connection *c, struct net *net, int fd, const struct connection_ops *ops) MUST_USE;
 /* All that the connection `from` is becomes `to` (zeroed, of another kind), but for `in`, which the caller takes first:

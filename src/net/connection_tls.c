@@ -8,7 +8,6 @@
  *
  * What is staged stands behind the end of `out`, at the place where it will be sealed: the socket is given what is in front of that
  * end alone, so that nothing can leave in clear. Whoever appends to `out` seals before. */
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "net/connection_private.h"
@@ -152,6 +151,11 @@ static void take_records(struct tls_connection *t)
         return;
     records_init(&t->records, &keys, false, t->base.net->aeads);
     t->own = true;
+    if (tls_session_is_spent(t->session)) {
+        tls_session_free(t->session);
+        t->session = NULL;
+    }
+    net_trim_later(t->base.net);
 }
 
 /* ---- Sending ---- */
@@ -502,21 +506,21 @@ static const struct connection_ops tls_ops = { tls_receive, tls_holds, tls_room,
 
 struct connection *connection_new_tls_server(struct net *net, int fd, const struct tls_server_hooks *hooks)
 {
-    struct tls_connection *t = calloc(1, sizeof *t);
+    struct tls_connection *t = connection_alloc(&net->tls_connections, sizeof *t);
 
     if (t && connection_start(&t->base, net, fd, &tls_ops) == 0) {
         t->hooks = hooks;
         t->alert = -1;
         return &t->base;
     }
-    free(t);
+    connection_unalloc(t ? &t->base : NULL);
     close(fd);
     return NULL;
 }
 
 struct connection *connection_start_tls_server(struct connection *plain, const struct tls_server_hooks *hooks)
 {
-    struct tls_connection *t = calloc(1, sizeof *t);
+    struct tls_connection *t = connection_alloc(&plain->net->tls_connections, sizeof *t);
     struct buffer received = plain->in;
 
     plain->in = (struct buffer){ 0 };
@@ -535,7 +539,7 @@ struct connection *connection_start_tls_server(struct connection *plain, const s
 
 struct connection *connection_start_tls_client(struct connection *plain, struct tls_session *session)
 {
-    struct tls_connection *t = calloc(1, sizeof *t);
+    struct tls_connection *t = connection_alloc(&plain->net->tls_connections, sizeof *t);
     struct buffer received = plain->in;
 
     plain->in = (struct buffer){ 0 };

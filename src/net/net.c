@@ -1,11 +1,30 @@
 #include "net/net.h"
 
-enum { POOL_KEEPS = 64 * BUFFER_LARGE }; /* bytes of storage kept for the next connection */
+#include <malloc.h>
+
+enum {
+    POOL_KEEPS = 64 * BUFFER_LARGE, /* bytes of storage kept for the next connection */
+    TRIM_AFTER = 64,                /* handshakes */
+};
+#define TRIM_QUIET_NS NS_PER_S /* without one */
+
+static void trim(struct timer *t)
+{
+    CONTAINER_OF(t, struct net, trim_timer)->handshakes = 0;
+    (void)malloc_trim(0);
+}
+
+void net_trim_later(struct net *n)
+{
+    if (++n->handshakes >= TRIM_AFTER)
+        loop_timer_set(n->loop, &n->trim_timer, loop_now(n->loop) + TRIM_QUIET_NS);
+}
 
 int net_init(struct net *n)
 {
     *n =
         (struct net){ .loop = loop_new(), .pool = buffer_pool_new(POOL_KEEPS), .aeads = aead_cache_new(AEAD_CONTEXTS) };
+    timer_init(&n->trim_timer, trim);
     if (n->loop && n->pool && n->aeads)
         return 0;
     net_clear(n);
@@ -14,9 +33,13 @@ int net_init(struct net *n)
 
 void net_clear(struct net *n)
 {
+    if (n->loop)
+        loop_timer_stop(n->loop, &n->trim_timer);
     loop_free(n->loop); /* first: it frees connections that were closed */
     aead_cache_free(n->aeads);
     buffer_pool_free(n->pool);
     arena_cache_free(&n->arenas);
+    slab_clear(&n->connections);
+    slab_clear(&n->tls_connections);
     *n = (struct net){ 0 };
 }

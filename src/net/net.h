@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/buffer.h"
+#include "base/slab.h"
 #include "loop/loop.h"
 #include "tls/aead.h"
 
@@ -12,10 +13,16 @@ struct net {
     struct buffer_pool *pool;
     struct arena_cache arenas;
     struct aead_cache *aeads;
+    struct slab connections, tls_connections;
+    struct timer trim_timer;
+    unsigned handshakes; /* since memory was given back last */
 };
 
 /* Returns 0, -E_MEMORY or -E_SYSTEM. */
 int net_init(struct net *n) MUST_USE;
 void net_clear(struct net *n);
+/* A handshake is complete, and what it took is free now: after many of them, when no more come, malloc's free pages go back to
+ * the kernel. */
+void net_trim_later(struct net *n);
 
 #endif

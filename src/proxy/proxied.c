@@ -33,7 +33,7 @@ static void tell_own_tls(const struct session *s, char name[256], struct proxy_h
         .version = bytes_of_text(s->facts->version_name),
         .cipher = bytes_of_text(s->facts->cipher),
     };
-    if (s->facts->has_client_certificate)
+    if (connection_tls(s->connection)) /* it has a name to tell */
         h->tls.common_name = tls_session_client_name(connection_tls(s->connection), name);
 }
 

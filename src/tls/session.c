@@ -160,6 +160,11 @@ bool session_drop_engine(struct tls_session *s)
     return true;
 }
 
+bool tls_session_is_spent(const struct tls_session *s)
+{
+    return !s->ssl && !s->client_name;
+}
+
 int tls_session_records(const struct tls_session *s)
 {
     return s->context->records;

@@ -62,6 +62,8 @@ int tls_session_handshake(struct tls_session *s, struct bytes *in, struct buffer
  * false: the session keeps the keys, and protects records itself: the policy wants that (`records: openssl`), or the suite is none of those
  * that records.h knows. */
 bool tls_session_hand_over(struct tls_session *s, struct traffic_keys *ret_keys) MUST_USE;
+/* The keys are gone, and there was no client's name to keep: nothing is left to ask. */
+bool tls_session_is_spent(const struct tls_session *s);
 /* enum tls_records_choice, of the policy. */
 int tls_session_records(const struct tls_session *s);
 
