@@ -19,7 +19,10 @@ enum {
 static void take_direction(struct record_keys *to, const struct traffic_keys *keys, const struct traffic_key *key,
                            bool is_sealing)
 {
-    *to = (struct record_keys){ .key = *key, .version = keys->version, .aead = keys->aead, .is_sealing = is_sealing };
+    to->key = *key; /* alone: no copy stays on the stack */
+    to->version = keys->version;
+    to->aead = keys->aead;
+    to->is_sealing = is_sealing;
 }
 
 void records_init(struct tls_records *r, struct traffic_keys *keys, bool is_client, struct aead_cache *cache)

@@ -53,6 +53,7 @@ struct visit {
     struct pair p;
     struct tls_records r;
     uint64_t sequence;      /* of the server's first record after the hand-over */
+    uint64_t nonce;
     uint16_t plain_most;
     struct tls_facts facts;
     char name[256];
@@ -70,6 +71,7 @@ static void hand_over(struct visit *v)
     assert_null(v->p.server->ssl);
     assert_null(v->p.server->hand_over);
     v->sequence = keys.write.sequence;
+    v->nonce = keys.write.explicit_nonce;
     v->plain_most = keys.plain_most;
     assert_int_equal(keys.version, v->facts.version);
     records_init(&v->r, &keys, false, cache);
@@ -303,6 +305,20 @@ static void content_that_came_with_the_clients_last_flight_is_kept(void **state)
     tls_context_unref(server);
 }
 
+/* The first eight bytes behind the header of the last record. */
+static uint64_t last_nonce(const uint8_t *sent, size_t bytes)
+{
+    uint64_t nonce = 0;
+    size_t at = 0, last = 0;
+
+    for (; at < bytes; at += 5 + (size_t)(sent[at + 3] << 8 | sent[at + 4]))
+        last = at;
+    assert_int_equal(at, bytes);
+    for (size_t i = 0; i < 8; i++)
+        nonce = nonce << 8 | sent[last + 5 + i];
+    return nonce;
+}
+
 /* The records are counted right however little room the flight has to leave by. */
 static void a_flight_may_leave_in_pieces(void **state)
 {
@@ -316,6 +332,8 @@ static void a_flight_may_leave_in_pieces(void **state)
             SSL_SESSION *session = NULL;
 
             for (int visits = 0; visits < 2; visits++) {
+                static uint8_t sent[10000];
+                size_t sent_bytes = 0;
                 struct visit v;
 
                 open_visit(&v, server, client, session);
@@ -334,11 +352,15 @@ static void a_flight_may_leave_in_pieces(void **state)
                     buffer_consume(&v.p.to_server, before - in.size);
                     if (buffer_used(&out))
                         BIO_write(SSL_get_rbio(v.p.client), piece, (int)buffer_used(&out));
+                    memcpy(sent + sent_bytes, piece, buffer_used(&out));
+                    sent_bytes += buffer_used(&out);
                 }
                 assert_int_equal(v.p.server_result, 0);
                 assert_int_equal(SSL_do_handshake(v.p.client), 1);
                 hand_over(&v);
                 assert_int_equal(v.facts.resumed, visits);
+                if (versions[i] == TLS1_2_VERSION) /* no nonce is used twice */
+                    assert_true(v.nonce == last_nonce(sent, sent_bytes) + 1);
                 speak(&v);
                 session = close_visit(&v);
             }
