@@ -516,7 +516,7 @@ class Chromium(Client):
     HTTP/2. Stand.pages and Stand.reports are how they meet."""
     name, library = "Chromium", "BoringSSL"
     speaks_h2 = True
-    requests = 3
+    requests = 5
 
     def version(self):
         return first_version("chromium", "--version")
