@@ -630,6 +630,155 @@ static void as_much_can_be_sent_as_there_is_room_for_whatever_waits_already(void
     begin_anew(f, client_ctx);
 }
 
+/* ---- in whatever order ---- */
+
+enum { TALK = 1 << 20 };
+
+struct talk {
+    struct fixture *f;
+    uint32_t random;
+    size_t sent, received;       /* by us */
+    size_t said, heard, saying;  /* by the client; the last: of a write that the socket did not take */
+    bool has_updates;
+};
+
+static uint8_t talk_text[TALK + (1 << 17)];
+
+static size_t draw(struct talk *t, size_t below)
+{
+    t->random = t->random * 1664525 + 1013904223;
+    return (t->random >> 8) % below;
+}
+
+static void client_writes(struct talk *t)
+{
+    size_t left = TALK - t->said, n = t->saying ? t->saying : draw(t, draw(t, 3) ? 3000 : 60000);
+    int result;
+
+    if (n > left)
+        n = left;
+    if (n == 0)
+        return;
+    if (t->has_updates && !t->saying && draw(t, 4) == 0)
+        (void)SSL_key_update(t->f->client, draw(t, 2) ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED);
+    result = SSL_write(t->f->client, talk_text + t->said, (int)n);
+    t->saying = result > 0 ? 0 : n;
+    if (result > 0)
+        t->said += (size_t)result;
+    else
+        assert_int_equal(SSL_get_error(t->f->client, result), SSL_ERROR_WANT_WRITE);
+}
+
+static void client_reads(struct talk *t)
+{
+    static uint8_t got[1 << 16];
+    int n = SSL_read(t->f->client, got, (int)draw(t, sizeof got) + 1);
+
+    if (n > 0) {
+        assert_memory_equal(got, talk_text + t->heard, (size_t)n);
+        t->heard += (size_t)n;
+    } else { /* WANT_WRITE: its answer to a KeyUpdate has no room */
+        int error = SSL_get_error(t->f->client, n);
+        assert_true(error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE);
+    }
+    ERR_clear_error();
+}
+
+static void we_receive(struct talk *t)
+{
+    struct connection *c = t->f->c;
+    size_t n;
+    int result;
+
+    c->readable = true;
+    result = connection_receive(c);
+    assert_true(result > 0 || result == -E_AGAIN);
+    n = draw(t, 4) ? buffer_used(&c->in) : draw(t, buffer_used(&c->in) + 1);
+    assert_memory_equal(buffer_content(&c->in).at, talk_text + t->received, n);
+    buffer_consume(&c->in, n);
+    t->received += n;
+}
+
+static void we_send(struct talk *t)
+{
+    struct connection *c = t->f->c;
+    size_t n = draw(t, draw(t, 3) ? 2000 : sizeof talk_text - TALK), room = connection_room(c);
+    ssize_t taken;
+
+    if (n > TALK - t->sent)
+        n = TALK - t->sent;
+    if (n == 0)
+        return;
+    if (draw(t, 3)) {
+        taken = connection_send(c, bytes_of(talk_text + t->sent, n));
+        assert_int_equal(taken, n < room ? n : room); /* what was promised */
+    } else {
+        taken = connection_pass(c, bytes_of(talk_text + t->sent, n));
+        assert_true(taken >= 0);
+    }
+    t->sent += (size_t)taken;
+}
+
+static void we_flush(struct talk *t)
+{
+    int result;
+
+    t->f->c->writable = draw(t, 5) != 0;
+    result = connection_flush(t->f->c);
+    assert_true(result == 0 || result == -E_AGAIN);
+    if (draw(t, 4) == 0)
+        connection_settle(t->f->c);
+}
+
+static void hold_talk(struct fixture *f, uint32_t seed, bool has_updates)
+{
+    struct talk t = { .f = f, .random = seed, .has_updates = has_updates };
+    size_t turns = 0;
+
+    shake(f);
+    SSL_set_mode(f->client, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    for (; t.received < TALK || t.heard < TALK; turns++) {
+        void (*const acts[])(struct talk *) = { client_writes, client_reads, we_receive, we_send, we_flush };
+
+        acts[draw(&t, COUNT_OF(acts))](&t);
+        assert_true(turns < 1000000);
+    }
+    connection_finish(f->c);
+    f->c->writable = true;
+    assert_int_equal(connection_flush(f->c), 0);
+    for (int i = 0; i < 100 && !(SSL_get_shutdown(f->client) & SSL_RECEIVED_SHUTDOWN); i++)
+        assert_true(SSL_read(f->client, talk_text, 1) <= 0);
+    assert_true(SSL_get_shutdown(f->client) & SSL_RECEIVED_SHUTDOWN);
+    ERR_clear_error();
+}
+
+static void both_sides_get_what_was_said_in_whatever_order_things_happen(void **state)
+{
+    struct fixture *f = *state;
+    struct tls_context *usual = context;
+
+    for (size_t i = 0; i < sizeof talk_text; i++)
+        talk_text[i] = (uint8_t)(i * 2654435761u >> 13);
+    for (uint32_t variant = 0; variant < 8; variant++) {
+        struct tls_policy_options policy = intermediate();
+        uint16_t version = variant & 1 ? TLS1_3_VERSION : TLS1_2_VERSION;
+        SSL_CTX *client = client_context(version, version);
+
+        policy.records = variant & 2 ? TLS_RECORDS_OPENSSL : TLS_RECORDS_AUTO;
+        if (variant & 4)
+            SSL_CTX_set_tlsext_max_fragment_length(client, TLSEXT_max_fragment_length_2048);
+        context = server_context(&policy, &leaf, NULL, (const char *const[]){ NULL });
+        for (uint32_t seed = 1; seed <= (variant < 2 ? 6 : 2); seed++) {
+            begin_anew(f, client);
+            hold_talk(f, seed * 7919, variant & 1);
+        }
+        tls_context_unref(context);
+        SSL_CTX_free(client);
+    }
+    context = usual;
+    begin_anew(f, client_ctx);
+}
+
 /* What was collected must not leave between the client's KeyUpdate and ours (RFC 8446 4.6.3). */
 static void a_key_update_is_answered_before_what_was_collected(void **state)
 {
@@ -673,6 +822,7 @@ int main(void)
         TEST(who_finishes_before_seeing_the_bad_record_says_the_alert_and_not_goodbye),
         TEST(what_was_promised_is_taken_after_a_pause_as_well),
         TEST(as_much_can_be_sent_as_there_is_room_for_whatever_waits_already),
+        TEST(both_sides_get_what_was_said_in_whatever_order_things_happen),
         TEST(a_key_update_is_answered_before_what_was_collected),
     };
     return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
