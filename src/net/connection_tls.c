@@ -340,8 +340,7 @@ static int handshake(struct tls_connection *t)
     struct connection *c = &t->base;
     struct bytes received = buffer_content(&t->cipher);
     size_t before = received.size;
-    bool waiting = buffer_used(&c->out) != 0;
-    int error = reserve_out(t, BUFFER_LARGE / 2);
+    int error = reserve_out(t, BUFFER_LARGE / 2), flushed;
 
     if (error)
         return error;
@@ -352,18 +351,13 @@ static int handshake(struct tls_connection *t)
         if (t->hooks)
             t->hooks->established(c);
         take_records(t);
-        if (!waiting && t->own && t->records.write.version == 0x0304 && buffer_used(&t->cipher))
-            c->held = (uint32_t)buffer_used(
-                &c->out); /* tickets: the answer to what came with the handshake's end takes them along */
+        if (t->own && t->records.write.version == 0x0304 && buffer_used(&t->cipher)) /* tickets leave with an answer */
+            c->held = (uint32_t)buffer_used(&c->out);
     } else if (error != -E_AGAIN) {
         return fail(t, error);
     }
-    if (buffer_used(&c->out)) {
-        int flushed = connection_flush(c);
-        if (flushed < 0 && flushed != -E_AGAIN)
-            return flushed;
-    }
-    return error;
+    flushed = buffer_used(&c->out) ? connection_flush(c) : 0;
+    return flushed < 0 && flushed != -E_AGAIN ? flushed : error;
 }
 
 /* Opens what is in cipher. Returns as connection_receive. */
