@@ -19,7 +19,7 @@ test_packages="$test_packages gnutls-bin libnss3-tools wget botan default-jdk-he
 test_packages="$test_packages postfix dovecot-imapd dovecot-pop3d swaks libnet-ssleay-perl" # behind STARTTLS
 command -v npm >/dev/null || test_packages="$test_packages npm" # other builds of nodejs bring it along
 lint_packages="clang-format clang-tidy cppcheck gcovr shellcheck"
-bench_packages="python3 openssl nginx haproxy h2o hitch stunnel4 nghttp2-client util-linux valgrind strace"
+bench_packages="python3 openssl nginx haproxy h2o hitch stunnel4 nghttp2-client util-linux valgrind strace libnginx-mod-stream"
 
 # Where the private OpenSSL lives. It is outside the tree, so that every clone on a machine shares it.
 wanted_openssl=3.5
@@ -48,6 +48,8 @@ usage: ./do WORD [ARGUMENT...]
                        --full adds ThreadSanitizer, longer fuzzing, coverage and lint
   bench [--quick] [ARGUMENT...]
                        compare with nginx, haproxy, h2o, hitch and stunnel: CPU time per operation
+  bench --report [FILE]
+                       make docs/performance.md and its chart from the runs in a file of ./do bench --json
   bench --instructions [OPERATION...] [--top N] [--syscalls]
                        count what one handshake, request or megabyte costs Unlade: instructions, system calls
   format               lay out the .c files of src/ and bench/ with clang-format
@@ -411,6 +413,10 @@ test)
     test_word "$@"
     ;;
 bench)
+    if [ "${1:-}" = --report ]; then
+        shift
+        exec /usr/bin/python3 bench/report.py "$@"
+    fi
     deps bench
     build bench
     if [ "${1:-}" = --instructions ]; then

@@ -1,7 +1,7 @@
 /* backend: a plain HTTP/1.1 keep-alive server cheap enough never to be the
  * bottleneck of a proxy benchmark. One thread, epoll.
  *   GET  /0 /1k /10k /100k /1m /10m /100m   a fixed body of that size
- *   POST anything with Content-Length       body read and dropped
+ *   POST anything with Content-Length       body read and dropped, its length answered as X-Received
  * usage: backend PORT */
 #include <errno.h>
 #include <netinet/in.h>
@@ -25,7 +25,7 @@ struct conn {
     int fd, close, writing;
     size_t in_len;           /* bytes of request head held in `in` */
     unsigned long long skip; /* request body bytes still to drop */
-    char head[160];
+    char head[200];
     size_t head_len, head_off;
     unsigned long long left; /* response body bytes still to send */
     int pending;             /* response to send once the body is in */
@@ -81,6 +81,8 @@ static size_t parse(struct conn *c)
 {
     char *end = memmem(c->in, c->in_len, "\r\n\r\n", 4), *p, *sp;
 
+    char received[48] = "";
+
     if (!end)
         return 0;
     *end = 0;
@@ -94,9 +96,11 @@ static size_t parse(struct conn *c)
             c->close = 1;
     }
     c->left = n;
+    if (c->skip)
+        snprintf(received, sizeof received, "X-Received: %llu\r\n", c->skip);
     c->head_len = snprintf(c->head, sizeof c->head,
-                           "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %llu\r\n%s\r\n", n,
-                           c->close ? "Connection: close\r\n" : "");
+                           "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %llu\r\n%s%s\r\n", n,
+                           received, c->close ? "Connection: close\r\n" : "");
     c->head_off = 0;
     c->pending = 1;
     return end + 4 - c->in;

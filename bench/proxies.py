@@ -5,22 +5,30 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.join(os.path.dirname(HERE), "build", "bench")
 TOOLS = os.path.join(BUILD, "bench")  # tlsload, backend, relay, floor
 
-# name: (program, command, {face: (template, its own values)}). A face is a way to serve: "http", "h2" (the same tuned
-# for small answers), "tcp" (TLS off, bytes passed on), "plain" (no TLS either: context, not a rival).
+# Values for templates: what serves each peer best, tried on both sides of it. Large buffers make bulk cheaper and small
+# answers dearer.
+NGINX_SMALL = {"BODY": "64k", "HEAD": "16k", "BUFFERS": "16 16k", "BUSY": "64k"}
+NGINX_BULK = {"BODY": "256k", "HEAD": "64k", "BUFFERS": "8 64k", "BUSY": "128k"}
+HAPROXY_HTTP = {"MODE": "http", "ALPN": "alpn h2,http/1.1"}
+HAPROXY_TCP = {"MODE": "tcp", "ALPN": ""}
+
+# name: (program, command, {face: (template, its own values)}). A face is a way to serve: "http", "bulk" (the same tuned
+# for large bodies), "tcp" (TLS off, bytes passed on), "tcp_bulk", "plain" (no TLS either: context, not a rival).
 PEERS = {
     "unlade": (os.path.join(BUILD, "unlade"), "@BIN@ run -c @CONF@",
-               {"http": ("unlade.yaml", {"PROTOCOL": "http"}), "h2": ("unlade.yaml", {"PROTOCOL": "http"}),
-                "tcp": ("unlade.yaml", {"PROTOCOL": "tcp"})}),
+               {face: ("unlade.yaml", {"PROTOCOL": face.split("_")[0].replace("bulk", "http")})
+                for face in ("http", "bulk", "tcp", "tcp_bulk")}),
     "nginx": ("/usr/sbin/nginx", "@BIN@ -c @CONF@ -g 'daemon off;'",
-              {"http": ("nginx.conf", {}), "h2": ("nginx.conf", {}), "tcp": ("nginx-stream.conf", {})}),
+              {"http": ("nginx.conf", NGINX_SMALL), "bulk": ("nginx.conf", NGINX_BULK),
+               "tcp": ("nginx-stream.conf", {"BUFFER": "16k"}), "tcp_bulk": ("nginx-stream.conf", {"BUFFER": "64k"})}),
     "haproxy": ("/usr/sbin/haproxy", "@BIN@ -db -q -f @CONF@",
-                {"http": ("haproxy.cfg", {"MODE": "http", "ALPN": "alpn h2,http/1.1", "BUFFER": 65536}),
-                 # the smaller buffer is its best for small answers
-                 "h2": ("haproxy.cfg", {"MODE": "http", "ALPN": "alpn h2,http/1.1", "BUFFER": 16384}),
-                 "tcp": ("haproxy.cfg", {"MODE": "tcp", "ALPN": "", "BUFFER": 65536})}),
-    "h2o": ("/usr/bin/h2o", "@BIN@ -c @CONF@", {"http": ("h2o.conf", {}), "h2": ("h2o.conf", {})}),
-    "hitch": ("/usr/sbin/hitch", "@BIN@ --config=@CONF@", {"tcp": ("hitch.conf", {})}),
-    "stunnel": ("/usr/bin/stunnel4", "@BIN@ @CONF@", {"tcp": ("stunnel.conf", {})}),
+                {"http": ("haproxy.cfg", HAPROXY_HTTP | {"BUFFER": 16384}),
+                 "bulk": ("haproxy.cfg", HAPROXY_HTTP | {"BUFFER": 65536}),
+                 "tcp": ("haproxy.cfg", HAPROXY_TCP | {"BUFFER": 16384}),
+                 "tcp_bulk": ("haproxy.cfg", HAPROXY_TCP | {"BUFFER": 65536})}),
+    "h2o": ("/usr/bin/h2o", "@BIN@ -c @CONF@", {face: ("h2o.conf", {}) for face in ("http", "bulk")}),
+    "hitch": ("/usr/sbin/hitch", "@BIN@ --config=@CONF@", {face: ("hitch.conf", {}) for face in ("tcp", "tcp_bulk")}),
+    "stunnel": ("/usr/bin/stunnel4", "@BIN@ @CONF@", {face: ("stunnel.conf", {}) for face in ("tcp", "tcp_bulk")}),
     "relay": (os.path.join(TOOLS, "relay"), "@BIN@ @PORT@ @BACKEND@ 64", {"plain": (None, {})}),
 }
 

@@ -3,12 +3,15 @@
  *
  *   conn  one connection per operation: handshake, one GET (or none), close
  *   keep  keep-alive requests on a fixed set of connections
- *   idle  open connections, one GET on each, say READY, hold until stdin ends
+ *   idle  open connections, one GET on each, say READY, hold until stdin ends; at a newline, one more GET on each and
+ *         say how many were HELD
  *
  * -m MODE  -p PORT  -c CONNECTIONS  -n OPERATIONS  -u PATH ("" = handshake only)
  * -b BYTES upload: POST a body of that size   -r resume sessions (conn mode)
  * -R RATE  open loop: operations a second, latency counted from the due time
- * -V 1.2|1.3  -k TLS1.2_CIPHERS  -K TLS1.3_SUITES  -g GROUPS  -s SIGALGS
+ * -V 1.2|1.3  -k TLS1.2_CIPHERS  -K TLS1.3_SUITES  -g GROUPS  -s SIGALGS  -P no TLS: plain TCP
+ * Every answer is checked: status 200, the length announced and that many bytes; for an upload, that the backend says
+ * X-Received with its length.
  * Prints one line of JSON. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -44,7 +47,7 @@ struct conn {
     char h[2048]; /* response head */
 };
 
-static int mode_conn, mode_idle, port, nconn = 64, resume, ep;
+static int mode_conn, mode_idle, port, nconn = 64, resume, plain, ep;
 static long nops = 1000, started, done, errors, resumed;
 static double rate, tstart;
 static const char *path = "/0";
@@ -79,7 +82,7 @@ static int new_session(SSL *ssl, SSL_SESSION *s)
 
     if (!resume)
         return 0;
-    SSL_SESSION_free(c->sess); /* OpenSSL uses a TLS 1.3 ticket once: keep the newest */
+    SSL_SESSION_free(c->sess);
     c->sess = s;
     return 1;
 }
@@ -116,15 +119,20 @@ static void begin_connect(struct conn *c)
         perror("tlsload: connect");
         exit(1);
     }
+    c->st = CONNECT;
+    watch(c, EPOLLOUT);
+    if (plain)
+        return;
     c->ssl = SSL_new(ctx);
     SSL_set_fd(c->ssl, c->fd);
     SSL_set_app_data(c->ssl, (void *)c);
     SSL_set_tlsext_host_name(c->ssl, "localhost");
     SSL_set_connect_state(c->ssl);
-    if (c->sess)
-        SSL_set_session(c->ssl, c->sess);
-    c->st = CONNECT;
-    watch(c, EPOLLOUT);
+    if (c->sess) { /* a copy: a session that was used once is not used again, and not every server sends a new ticket */
+        SSL_SESSION *copy = SSL_SESSION_dup(c->sess);
+        SSL_set_session(c->ssl, copy);
+        SSL_SESSION_free(copy);
+    }
 }
 
 static void finish_op(struct conn *c, int ok)
@@ -158,8 +166,23 @@ static void begin_op(struct conn *c, double due)
         c->st = SEND;
 }
 
+static int put(struct conn *c, const void *data, size_t n)
+{
+    return plain ? (int)send(c->fd, data, n, MSG_NOSIGNAL) : SSL_write(c->ssl, data, n);
+}
+
+static int get(struct conn *c, void *to, size_t n)
+{
+    return plain ? (int)recv(c->fd, to, n, 0) : SSL_read(c->ssl, to, n);
+}
+
 static int io(struct conn *c, int r) /* 1: again later, 0: broken or end */
 {
+    if (plain) {
+        if (r < 0 && errno == EAGAIN)
+            return watch(c, c->st == SEND ? EPOLLOUT : EPOLLIN), 1;
+        return 0;
+    }
     int e = SSL_get_error(c->ssl, r);
 
     if (e == SSL_ERROR_WANT_READ)
@@ -171,7 +194,7 @@ static int io(struct conn *c, int r) /* 1: again later, 0: broken or end */
 
 static void end_op(struct conn *c, int ok)
 {
-    if (mode_conn && resume && ok && SSL_session_reused(c->ssl))
+    if (mode_conn && resume && ok && !plain && SSL_session_reused(c->ssl))
         resumed++;
     finish_op(c, ok);
     if (mode_conn || !ok)
@@ -181,6 +204,14 @@ static void end_op(struct conn *c, int ok)
         if (mode_idle)
             return watch(c, EPOLLIN);
     }
+}
+
+/* whether the backend says that the whole upload arrived */
+static int received_all(const char *head)
+{
+    const char *field = strcasestr(head, "\r\nx-received:");
+
+    return field && strtoull(field + 13, NULL, 10) == upload;
 }
 
 /* run c until it must wait */
@@ -200,13 +231,14 @@ static void step(struct conn *c)
                 continue;
             }
             if (c->st == IDLE) { /* drain tickets, notice a close */
-                r = SSL_read(c->ssl, buf, sizeof buf);
+                r = get(c, buf, sizeof buf);
                 if (r <= 0 && !io(c, r))
                     drop(c);
             }
             return;
         case CONNECT:
-            c->st = HANDSHAKE; /* fall through */
+            c->st = plain ? SEND : HANDSHAKE;
+            continue;
         case HANDSHAKE:
             r = SSL_do_handshake(c->ssl);
             if (r != 1) {
@@ -227,11 +259,11 @@ static void step(struct conn *c)
         case SEND:
             while (c->sent < req_len || c->up) {
                 if (c->sent < req_len) {
-                    r = SSL_write(c->ssl, req + c->sent, req_len - c->sent);
+                    r = put(c, req + c->sent, req_len - c->sent);
                     if (r > 0)
                         c->sent += r;
                 } else {
-                    r = SSL_write(c->ssl, buf, c->up < 16384 ? c->up : 16384);
+                    r = put(c, buf, c->up < 16384 ? c->up : 16384);
                     if (r > 0)
                         c->up -= r, bytes += r;
                 }
@@ -246,8 +278,7 @@ static void step(struct conn *c)
                 c->st = RECV;
             continue;
         case RECV:
-            r = c->in_body ? SSL_read(c->ssl, buf, sizeof buf)
-                           : SSL_read(c->ssl, c->h + c->hlen, sizeof c->h - 1 - c->hlen);
+            r = c->in_body ? get(c, buf, sizeof buf) : get(c, c->h + c->hlen, sizeof c->h - 1 - c->hlen);
             if (r <= 0) {
                 if (io(c, r))
                     return;
@@ -264,7 +295,7 @@ static void step(struct conn *c)
                     continue;
                 }
                 l = strcasestr(c->h, "\r\ncontent-length:");
-                if (!l || strncmp(c->h + 9, "200", 3)) {
+                if (!l || strncmp(c->h + 9, "200", 3) || (upload && !received_all(c->h))) {
                     c->h[64] = 0;
                     fprintf(stderr, "tlsload: bad answer: %s\n", c->h);
                     end_op(c, 0);
@@ -273,6 +304,11 @@ static void step(struct conn *c)
                 c->left = strtoull(l + 17, NULL, 10);
                 c->in_body = 1;
                 r = c->hlen - (e + 4 - c->h);
+            }
+            if ((unsigned long long)r > c->left) {
+                fprintf(stderr, "tlsload: more than the announced length\n");
+                end_op(c, 0);
+                continue;
             }
             c->left -= r;
             bytes += r;
@@ -284,7 +320,7 @@ static void step(struct conn *c)
             }
             continue;
         case DRAIN: /* wait for the peer to close */
-            r = SSL_read(c->ssl, buf, sizeof buf);
+            r = get(c, buf, sizeof buf);
             if (r > 0)
                 continue;
             if (io(c, r))
@@ -332,6 +368,24 @@ static void loop(long until)
     }
 }
 
+/* one more request on each idle connection, a few at a time; how many of them were open still */
+static long ask_again(void)
+{
+    started = done = errors = 0;
+    for (int i = 0; i < nconn; i++) {
+        if (conns[i].st == IDLE) {
+            begin_op(&conns[i], 0);
+            step(&conns[i]);
+        } else {
+            errors++, done++;
+        }
+        if (i % 64 == 63)
+            loop(i - 32);
+    }
+    loop(nconn);
+    return nconn - errors;
+}
+
 static int cmp(const void *a, const void *b)
 {
     return (*(float *)a > *(float *)b) - (*(float *)a < *(float *)b);
@@ -344,7 +398,7 @@ int main(int argc, char **argv)
     struct rlimit rl;
     struct rusage ru;
 
-    while ((o = getopt(argc, argv, "m:p:c:n:u:b:rR:V:k:K:g:s:")) > 0)
+    while ((o = getopt(argc, argv, "m:p:c:n:u:b:rR:V:k:K:g:s:P")) > 0)
         switch (o) {
         case 'm':
             mode_conn = *optarg == 'c';
@@ -365,6 +419,9 @@ int main(int argc, char **argv)
             break;
         case 'b':
             upload = strtoull(optarg, NULL, 10);
+            break;
+        case 'P':
+            plain = 1;
             break;
         case 'r':
             resume = 1;
@@ -417,8 +474,8 @@ int main(int argc, char **argv)
     ep = epoll_create1(0);
     tstart = now();
 
-    /* warm up: every slot runs one operation outside of the count (keep: its
-	 * connection; resume: its session; conn: it also warms the server) */
+    /* warm up: every slot runs one operation outside of the count (keep: its connection; resume: its session; conn: it
+     * also warms the server) */
     double keep_rate = rate;
     long keep_nops = nops;
     rate = 0;
@@ -436,7 +493,10 @@ int main(int argc, char **argv)
             return fprintf(stderr, "tlsload: %ld errors\n", errors), 1;
         printf("READY\n");
         fflush(stdout);
-        return read(0, buf, 1) < 0;
+        if (read(0, buf, 1) < 1)
+            return 0;
+        printf("%ld HELD\n", ask_again());
+        return 0;
     }
     if (errors == nconn)
         return fprintf(stderr, "tlsload: nothing works\n"), 1;
