@@ -61,7 +61,11 @@ static bool take_label(struct bytes *text, bool unicode, struct bytes *ret_label
     size_t size = 0, dot = 0;
 
     *ret_is_ascii = true;
-    for (; size < text->size; size++) {
+    if (!unicode) { /* what copy_label() does not like is found there */
+        size = bytes_find(*text, '.');
+        dot = size < text->size;
+    }
+    for (; unicode && size < text->size; size++) {
         dot = dot_size(bytes_from(*text, size), unicode);
         if (dot)
             break;
