@@ -25,14 +25,12 @@ static _Thread_local char why_text[512];
 static struct {
     OSSL_PROVIDER *ours;
     EVP_CIPHER *aes_256_cbc;
-    EVP_MD *sha256;
 } fetched;
 
 static void fetch_all(void)
 {
     fetched.ours = provider_load(); /* kept for good */
     fetched.aes_256_cbc = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
-    fetched.sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
 }
 
 static void fetch_once(void)
@@ -46,12 +44,6 @@ const EVP_CIPHER *fetched_aes_256_cbc(void)
 {
     fetch_once();
     return fetched.aes_256_cbc;
-}
-
-const EVP_MD *fetched_sha256(void)
-{
-    fetch_once();
-    return fetched.sha256;
 }
 
 const char *tls_library_version(void)
@@ -302,7 +294,7 @@ struct tls_context *tls_context_new_server(const struct tls_server_parts *parts,
     struct tls_context *context = calloc(1, sizeof *context);
 
     ERR_clear_error();
-    if (!context || !fetched_aes_256_cbc() || !fetched_sha256() || !session_bio_method() ||
+    if (!context || !fetched_aes_256_cbc() || !session_bio_method() ||
         !(context->ssl_ctx = SSL_CTX_new(TLS_server_method()))) {
         context_fail(ret_why, "the library failed to start");
         goto failed;

@@ -51,11 +51,13 @@ static void end(union hash_state *s, enum hash hash, uint8_t *out)
     CHECK((hash == HASH_SHA256 ? SHA256_Final(out, &s->sha256) : SHA384_Final(out, &s->sha512)) == 1);
 }
 
-void hash_nothing(enum hash hash, uint8_t *ret_hash)
+void hash_once(enum hash hash, struct bytes data, uint8_t *ret_hash)
 {
     union hash_state s;
 
     start(&s, hash);
+    if (data.size)
+        add(&s, hash, data.at, data.size);
     end(&s, hash, ret_hash);
 }
 

@@ -30,8 +30,8 @@ size_t hash_block_bytes(enum hash hash);
 /* By its name in the library's words, whatever their case: "SHA2-256", "SHA-256", "SHA256"; HASH_NONE: another one. */
 enum hash hash_named(const char *name);
 
-/* The hash of no bytes. Writes its size. */
-void hash_nothing(enum hash hash, uint8_t *ret_hash);
+/* Writes the hash's size. */
+void hash_once(enum hash hash, struct bytes data, uint8_t *ret_hash);
 
 /* Sets the key; a message can begin. */
 void hmac_key(struct hmac *h, enum hash hash, struct bytes key);

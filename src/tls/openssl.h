@@ -62,7 +62,6 @@ struct tls_session {
 struct tls_session *session_of(const SSL *ssl);
 /* Library objects that are fetched once for the process; NULL when the library lacks them. Thread-safe. */
 const EVP_CIPHER *fetched_aes_256_cbc(void);
-const EVP_MD *fetched_sha256(void);
 /* Gives the library the algorithms of provider.c, for good; before anything is fetched. NULL: it goes on without them. */
 OSSL_PROVIDER *provider_load(void);
 /* The BIO that reads from a session's `in` and writes to its `out`. */

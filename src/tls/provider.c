@@ -86,7 +86,7 @@ static bool extract(const struct derivation *d, uint8_t *out, size_t bytes)
         hkdf_extract(d->hash, BYTES_NONE, keying, out);
         return true;
     }
-    hash_nothing(d->hash, of_nothing);
+    hash_once(d->hash, BYTES_NONE, of_nothing);
     ok = expand(d, d->salt, bytes_of(of_nothing, size), salt, size);
     if (ok)
         hkdf_extract(d->hash, bytes_of(salt, size), keying, out);

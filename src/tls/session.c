@@ -8,6 +8,7 @@
 #include <openssl/err.h>
 
 #include "base/check.h"
+#include "tls/hmac.h"
 #include "tls/openssl.h"
 
 /* ---- The BIO: reads the caller's view, appends to the caller's buffer ---- */
@@ -95,10 +96,10 @@ struct tls_session *session_of(const SSL *ssl)
 
 static bool bind_tickets(SSL *ssl, struct bytes binding)
 {
-    uint8_t hash[32];
+    uint8_t hash[SHA256_DIGEST_LENGTH];
 
-    return EVP_Digest(binding.at, binding.size, hash, NULL, fetched_sha256(), NULL) == 1 &&
-           SSL_set_session_id_context(ssl, hash, sizeof hash) == 1;
+    hash_once(HASH_SHA256, binding, hash);
+    return SSL_set_session_id_context(ssl, hash, sizeof hash) == 1;
 }
 
 struct tls_session *session_make(struct tls_context *context)

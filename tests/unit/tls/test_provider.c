@@ -119,7 +119,7 @@ static void the_library_prefers_ours(void **state)
 static int load(void **state)
 {
     (void)state;
-    (void)fetched_sha256();
+    (void)fetched_aes_256_cbc();
     for (size_t i = 0; i < sizeof input; i++)
         input[i] = (uint8_t)(i * 7 + i / 256);
     return 0;
