@@ -45,12 +45,12 @@ struct aead_cache *aead_cache_new(unsigned contexts_most)
     return cache;
 }
 
+/* The list's head goes next. */
 static void free_all(struct list *contexts)
 {
-    while (!list_is_empty(contexts)) {
-        struct aead_context *context = LIST_FIRST(contexts, struct aead_context, link);
+    LIST_EACH (contexts, link) {
+        struct aead_context *context = CONTAINER_OF(link, struct aead_context, link);
 
-        list_remove(&context->link);
         EVP_CIPHER_CTX_free(context->evp);
         free(context);
     }
