@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "base/recycle.h"
 
-enum { ALIGNMENT = 16, CACHE_MOST = 512, CACHE_SMALL_MOST = 2048 };
+enum { ALIGNMENT = 16, CACHE_MOST = 128, CACHE_SMALL_MOST = 1024 };
 
 struct arena_block {
     struct arena_block *next;

@@ -94,7 +94,7 @@ static void give_back(struct buffer_pool *pool, uint8_t *data, uint32_t size)
 
     pool->lent_bytes -= size;
     pool->bulk_lent -= size == BUFFER_BULK;
-    if (shelf->kept_bytes + size > (size == BUFFER_BULK ? pool->keep_bytes / 4 : pool->keep_bytes)) {
+    if (shelf->kept_bytes + size > pool->keep_bytes) {
         free(storage);
         return;
     }

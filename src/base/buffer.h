@@ -32,7 +32,7 @@ struct buffer {
 
 struct buffer_pool; /* one per thread */
 
-/* Storage of each size is kept for re-use up to keep_bytes, of the largest up to a quarter of that; more goes back to malloc. NULL when memory is out. */
+/* Storage of each size is kept for re-use up to keep_bytes; more goes back to malloc. NULL when memory is out. */
 struct buffer_pool *buffer_pool_new(size_t keep_bytes);
 void buffer_pool_free(struct buffer_pool *pool);
 /* Bytes of storage that buffers hold now. */

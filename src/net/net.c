@@ -3,7 +3,7 @@
 #include <malloc.h>
 
 enum {
-    POOL_KEEPS = 64 * BUFFER_LARGE, /* bytes of storage kept for the next connection */
+    POOL_KEEPS = 20 * BUFFER_LARGE, /* bytes of storage kept for the next connection */
     TRIM_AFTER = 64,                /* handshakes */
 };
 #define TRIM_QUIET_NS NS_PER_S /* without one */

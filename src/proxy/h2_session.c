@@ -15,7 +15,7 @@
 enum {
     TURN_BYTES = 256 * 1024,  /* received in one turn; then others have theirs */
     TURN_FLUSHES = 8,         /* fillings of the connection in one turn */
-    KEEP_REQUESTS = 1024,     /* free ones, kept for the next */
+    KEEP_REQUESTS = 512,      /* free ones, kept for the next */
     UNSENT_MOST = 128 * 1024, /* bytes in the kernel that have not left: what is there has no priority any more */
     DRAIN_WAIT_SECONDS = 2,   /* for the client to hear that it should open no more streams */
 };

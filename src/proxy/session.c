@@ -8,7 +8,7 @@
 #include "proxy/postgres.h"
 #include "proxy/relay.h"
 
-enum { SESSIONS_KEPT = 64, EXCHANGES_KEPT = 1024 }; /* free ones, for the next */
+enum { SESSIONS_KEPT = 64, EXCHANGES_KEPT = 512 }; /* free ones, for the next */
 
 void home_memory_init(struct home_memory *memory)
 {

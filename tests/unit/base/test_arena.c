@@ -123,7 +123,7 @@ static void blocks_wait_in_the_cache(void **state)
     }
     for (size_t i = 0; i < 600; i++)
         arena_reset(&many[i]);
-    assert_int_equal(cache.count, 512); /* the rest went back */
+    assert_int_equal(cache.count, 128); /* the rest went back */
     arena_cache_free(&cache);
     assert_int_equal(cache.count, 0);
 }
