@@ -18,12 +18,15 @@ test_packages="$test_packages redis-server redis-tools postgresql postgresql-cli
 test_packages="$test_packages gnutls-bin libnss3-tools wget botan default-jdk-headless golang-go python3-pycurl libwolfssl-dev libmbedtls-dev" # the clients of the compatibility matrix
 test_packages="$test_packages postfix dovecot-imapd dovecot-pop3d swaks libnet-ssleay-perl" # behind STARTTLS
 command -v npm >/dev/null || test_packages="$test_packages npm" # other builds of nodejs bring it along
+kernel_packages="qemu-system-x86 busybox-static" # what boots the guests of test-kernel; they are made of test_packages
 lint_packages="clang-format clang-tidy cppcheck gcovr shellcheck"
 bench_packages="python3 openssl nginx haproxy h2o hitch stunnel4 nghttp2-client util-linux valgrind strace libnginx-mod-stream"
 
 # Where the private OpenSSL lives. It is outside the tree, so that every clone on a machine shares it.
 wanted_openssl=3.5
 openssl_release=trixie # the Debian release that brings it
+# Linux 6.1, which cannot change the keys of a connection, and one of 6.14 or newer, which can.
+kernel_releases="bookworm trixie-backports"
 
 cache_dir()
 {
@@ -40,12 +43,14 @@ help()
 usage: ./do WORD [ARGUMENT...]
 
   help                 this text
-  deps [GROUP]         install what is missing: build (default), demo, test, lint, bench or all
+  deps [GROUP]         install what is missing: build (default), demo, test, kernel, lint, bench or all
   build [KIND]         build/release (default), or: asan, tsan, fuzz, coverage
   demo [ARGUMENT...]   build, then serve https://localhost:8443 in front of a demo backend
-  test [--full] [unit|scenario|fuzz|checks [PATTERN]]
+  test [--full] [unit|scenario|kernel|fuzz|checks [PATTERN]]
                        build with AddressSanitizer and UBSan, run the tests; the last line counts them.
                        --full adds ThreadSanitizer, longer fuzzing, coverage and lint
+  test-kernel [NAME...] [-- PYTEST'S ARGUMENTS]
+                       boot kernels that have TLS in qemu and run the scenarios marked `records` inside; part of `test`
   bench [--quick] [ARGUMENT...]
                        compare with nginx, haproxy, h2o, hitch and stunnel: CPU time per operation
   bench --report [FILE]
@@ -131,11 +136,11 @@ deps()
     case ${1:-build} in
     build) set -- $build_packages ;;
     demo) set -- $build_packages $demo_packages ;;
-    test) set -- $build_packages $test_packages ;;
-    lint) set -- $build_packages $test_packages $lint_packages ;;
+    test | kernel) set -- $build_packages $test_packages $kernel_packages ;;
+    lint) set -- $build_packages $test_packages $kernel_packages $lint_packages ;;
     bench) set -- $build_packages $bench_packages ;;
-    all) set -- $build_packages $test_packages $lint_packages $bench_packages ;;
-    *) die "deps: no such group: $1 (build, demo, test, lint, bench, all)" ;;
+    all) set -- $build_packages $test_packages $kernel_packages $lint_packages $bench_packages ;;
+    *) die "deps: no such group: $1 (build, demo, test, kernel, lint, bench, all)" ;;
     esac
     missing=$(missing_packages "$@" | sort -u)
     if [ -n "$missing" ]; then
@@ -145,6 +150,7 @@ deps()
     fi
     openssl_prepare
     case " $* " in *" nodejs "*) npm_prepare ;; esac
+    case " $* " in *" qemu-system-x86 "*) kernel_prepare ;; esac
 }
 
 # ---- npm: the peers of the scenarios that Debian does not carry, as tests/node/package-lock.json names them ----
@@ -222,11 +228,11 @@ openssl_prepare()
     rm -rf "$work"
 }
 
-# Takes libssl-dev of $openssl_release, checked by apt against Debian's keys, through sources, lists and a cache of its
-# own in $1; leaves a prefix with the static libraries beside the link $2, and the link on it.
-fetch_openssl()
+# Takes packages of the Debian release (or -backports) $2, checked by apt against Debian's keys, through sources, lists and
+# a cache of its own in $1. The command $3 downloads them, with $apt_options, into the directory where it runs.
+fetch_from_debian()
 {
-    work=$1 link=$2
+    work=$1 release=$2 download=$3
     keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     mkdir -p "$work/sources" "$work/lists/partial" "$work/cache/archives/partial" "$work/package"
     [ "$(id -u)" != 0 ] || ! id _apt >/dev/null 2>&1 || chown _apt "$work/package"
@@ -234,34 +240,48 @@ fetch_openssl()
     for hook in Pre-Invoke Post-Invoke Post-Invoke-Success; do
         echo "#clear APT::Update::$hook;"
     done >"$work/apt.conf"
-    apt="apt-get -q -c $work/apt.conf -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts=$work/sources
+    apt_options="-c $work/apt.conf -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts=$work/sources
         -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null
         -o Dir::State::Lists=$work/lists -o Dir::Cache=$work/cache -o Acquire::Retries=3 -o APT::Get::List-Cleanup=0"
 
-    found=no
     for main in $(debian_mirror "" http://deb.debian.org/debian); do
         security=$(debian_mirror -security http://deb.debian.org/debian-security | head -n 1)
+        suites="$release $release-updates"
+        case $release in *-backports) suites=$release ;; esac # alone: apt would prefer the release's own packages
         cat >"$work/sources/unlade.sources" <<TEXT
 Types: deb
 URIs: $main
-Suites: $openssl_release $openssl_release-updates
-Components: main
-Signed-By: $keyring
-
-Types: deb
-URIs: $security
-Suites: $openssl_release-security
+Suites: $suites
 Components: main
 Signed-By: $keyring
 TEXT
+        case $release in
+        *-backports) ;;
+        *) cat >>"$work/sources/unlade.sources" <<TEXT
+
+Types: deb
+URIs: $security
+Suites: $release-security
+Components: main
+Signed-By: $keyring
+TEXT
+            ;;
+        esac
         # An incomplete update is an error here: it could hide a security update.
-        if $apt update -o APT::Update::Error-Mode=any &&
-            (cd "$work/package" && $apt download libssl-dev); then
-            found=yes
-            break
+        if apt-get -q $apt_options update -o APT::Update::Error-Mode=any && (cd "$work/package" && $download); then
+            return 0
         fi
     done
-    [ $found = yes ] || return 1
+    return 1
+}
+
+download_openssl() { apt-get -q $apt_options download libssl-dev; }
+
+# Leaves a prefix with OpenSSL's static libraries beside the link $2, and the link on it. $1 is a directory to work in.
+fetch_openssl()
+{
+    work=$1 link=$2
+    fetch_from_debian "$work" "$openssl_release" download_openssl || return 1
 
     version=$(dpkg-deb -f "$work"/package/libssl-dev_*.deb Version)
     prefix=$link.$(echo "$version" | tr -c 'A-Za-z0-9.\n' -)
@@ -296,6 +316,66 @@ debian_mirror()
             fi
         done | sort -u
     echo "$2"
+}
+
+# ---- Kernels that have the `tls` module, for test-kernel: unpacked beside the cache's OpenSSL, never installed ----
+
+# The packages that $1 depends on and that are a kernel, or a part of one.
+kernel_parts()
+{
+    apt-cache $apt_options depends "$1" | sed -n 's/^ *Depends: \(linux-\(image\|binary\|modules\)-[0-9].*\)$/\1/p'
+}
+
+# The kernel itself is one package, or, in newer releases, one that depends on several.
+download_kernel()
+{
+    image=$(kernel_parts linux-image-cloud-amd64 | grep '^linux-image' | head -n 1)
+    [ -n "$image" ] || return 1
+    parts=$(kernel_parts "$image")
+    apt-get -q $apt_options download "$image" $parts
+}
+
+# The kernel of the Debian release $2, unpacked into the directory $3; $1 is a directory to work in.
+fetch_kernel()
+{
+    work=$1 release=$2 target=$3
+    fetch_from_debian "$work" "$release" download_kernel || return 1
+    mkdir "$work/unpacked"
+    for package in "$work"/package/*.deb; do
+        # No package has all of these.
+        dpkg-deb --fsys-tarfile "$package" |
+            tar -x -C "$work/unpacked" --wildcards './boot/vmlinuz*' './lib/modules' './usr/lib/modules' 2>/dev/null || true
+    done
+    find "$work/unpacked" -name 'tls.ko*' | grep -q . || return 1
+    touch "$work/unpacked/fetched"
+    rm -rf "$target.$$"
+    cp -R "$work/unpacked" "$target.$$"
+    rm -rf "$target"
+    mv -T "$target.$$" "$target"
+}
+
+kernel_directory() { echo "$(cache_dir)/kernel-$1-amd64"; }
+
+kernel_prepare()
+{
+    [ "$(dpkg --print-architecture)" = amd64 ] || die "test-kernel: Debian's cloud kernel is run on amd64 only"
+    for release in $kernel_releases; do
+        target=$(kernel_directory "$release")
+        # Taken again after a month; an older one is better than none.
+        if [ -e "$target/fetched" ] && [ -z "$(find "$target/fetched" -mtime +30)" ]; then
+            continue
+        fi
+        say "fetching the cloud kernel of Debian $release"
+        work=$(mktemp -d)
+        chmod 755 "$work" # apt downloads as its own user
+        if ! "$here/do" fetch-kernel "$work" "$release" "$target" >"$work/log" 2>&1; then
+            sed 's/^/    /' "$work/log" >&2
+            [ -e "$target/fetched" ] || die "the kernel of Debian $release could not be had (above)"
+            say "that failed (above): keeping the one that is there"
+            touch "$target/fetched"
+        fi
+        rm -rf "$work"
+    done
 }
 
 # ---- build ----
@@ -412,6 +492,11 @@ demo)
 test)
     test_word "$@"
     ;;
+test-kernel)
+    deps kernel
+    build release
+    exec /usr/bin/python3 scripts/test-kernel "$@"
+    ;;
 bench)
     if [ "${1:-}" = --report ]; then
         shift
@@ -438,6 +523,14 @@ install)
     ;;
 fetch-openssl) # of ./do itself
     fetch_openssl "$@"
+    ;;
+fetch-kernel) # of ./do itself
+    fetch_kernel "$@"
+    ;;
+kernels) # of scripts/test-kernel
+    for release in $kernel_releases; do
+        kernel_directory "$release"
+    done
     ;;
 npm-prefix) # of the scenarios
     npm_prefix

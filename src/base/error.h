@@ -78,6 +78,7 @@ enum error_class {
     X(E_LIMIT,               LIMIT,    0,   "limit",                  "a limit was reached") \
     X(E_FLOOD,               LIMIT,    0,   "flood",                  "more work was made than a client needs") \
     X(E_RECORD_LIMIT,        LIMIT,    0,   "record_limit",           "a TLS key was used up") \
+    X(E_KEY_UPDATE,          LIMIT,    0,   "key_update",             "the kernel cannot change the keys of a TLS connection") \
     X(E_CRYPTO,              INTERNAL, 500, "crypto",                 "the cryptographic library failed") \
     X(E_SYSTEM,              INTERNAL, 500, "system",                 "a system call failed") \
     X(E_INTERNAL,            INTERNAL, 500, "internal",               "internal error") \

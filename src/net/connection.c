@@ -116,9 +116,9 @@ int connection_reserve_out(struct connection *c)
 
 /* From the socket to the buffer's room. A read that came back short has emptied the socket: a later byte raises a new
  * event, unless the peer had ended before. */
-int connection_read_socket(struct connection *c, struct buffer *into)
+int connection_read_socket(struct connection *c, struct buffer *into, size_t limit)
 {
-    size_t room = buffer_room(into);
+    size_t room = buffer_room(into) < limit ? buffer_room(into) : limit;
     ssize_t n;
 
     if (into == &c->in) {
@@ -149,7 +149,7 @@ int connection_read_socket(struct connection *c, struct buffer *into)
 }
 
 /* Writes out and then data, in one call. Returns the bytes of data taken, or -E_RESET. */
-static ssize_t write_socket(struct connection *c, struct bytes data)
+ssize_t connection_write_socket(struct connection *c, struct bytes data)
 {
     struct bytes waiting = buffer_content(&c->out);
     struct iovec parts[2] = { { (void *)waiting.at, waiting.size }, { (void *)data.at, data.size } };
@@ -233,12 +233,12 @@ int connection_flush(struct connection *c)
     if (c->held && buffer_used(&c->out) == c->held && !c->finish_asked)
         return 0;
     if (buffer_used(&c->out)) {
-        if (write_socket(c, BYTES_NONE) < 0)
+        if (connection_write_socket(c, BYTES_NONE) < 0)
             return -E_RESET;
         if (buffer_used(&c->out))
             return -E_AGAIN;
         error = c->ops->seal(c); /* an end that had to wait for room */
-        if (!error && buffer_used(&c->out) && write_socket(c, BYTES_NONE) < 0)
+        if (!error && buffer_used(&c->out) && connection_write_socket(c, BYTES_NONE) < 0)
             error = -E_RESET;
         if (error)
             return error;
@@ -261,7 +261,7 @@ void connection_finish(struct connection *c)
 
 bool connection_is_flushed(const struct connection *c)
 {
-    return buffer_used(&c->out) == 0;
+    return buffer_used(&c->out) == 0 && !c->unsaid;
 }
 
 void connection_settle(struct connection *c)
@@ -300,7 +300,7 @@ int connection_discard(struct connection *c)
         return -E_AGAIN;
     n = buffer_reserve(c->net->pool, &c->in);
     if (n == 0)
-        n = connection_read_socket(c, &c->in);
+        n = c->kernel_opens ? connection_kernel_discard(c) : connection_read_socket(c, &c->in, SIZE_MAX);
     buffer_drop(c->net->pool, &c->in);
     return n;
 }
@@ -319,27 +319,27 @@ static int plain_receive(struct connection *c)
     if (!c->readable)
         return -E_AGAIN;
     n = connection_reserve(c, &c->in);
-    return n ? n : connection_read_socket(c, &c->in);
+    return n ? n : connection_read_socket(c, &c->in, SIZE_MAX);
 }
 
-static size_t plain_room(const struct connection *c)
+size_t connection_plain_room(const struct connection *c)
 {
     return BUFFER_LARGE - buffer_used(&c->out);
 }
 
-static ssize_t plain_send(struct connection *c, struct bytes data)
+ssize_t connection_plain_send(struct connection *c, struct bytes data)
 {
     size_t direct = 0, rest;
     int error;
 
-    if (data.size >= DIRECT_SEND || data.size > plain_room(c)) {
-        ssize_t n = write_socket(c, data);
+    if (data.size >= DIRECT_SEND || data.size > connection_plain_room(c)) {
+        ssize_t n = connection_write_socket(c, data);
         if (n < 0)
             return n;
         direct = (size_t)n;
     }
     rest = data.size - direct;
-    if (rest > plain_room(c)) /* more than was promised: the caller keeps it and waits */
+    if (rest > connection_plain_room(c)) /* more than was promised: the caller keeps it and waits */
         return (ssize_t)direct;
     if (rest) {
         error = buffer_append(c->net->pool, &c->out, bytes_from(data, direct));
@@ -372,13 +372,14 @@ static void plain_release(struct connection *c)
 }
 
 static const struct connection_ops plain_ops = {
-    plain_receive, plain_holds, plain_room, plain_send, write_socket, plain_seal, plain_settle, plain_release,
+    plain_receive,           plain_holds, connection_plain_room, connection_plain_send,
+    connection_write_socket, plain_seal,  plain_settle,          plain_release,
 };
 
 ssize_t connection_send_now(struct connection *c, struct bytes data)
 {
     CHECK(!c->finish_asked);
-    return c->ops == &plain_ops ? write_socket(c, data) : c->ops->send(c, data);
+    return c->ops == &plain_ops ? connection_write_socket(c, data) : c->ops->send(c, data);
 }
 
 struct connection *connection_back_to_plain(struct connection *tls)

@@ -62,6 +62,8 @@ struct connection {
     bool finish_asked;  /* connection_finish() was called */
     bool finish_sealed; /* its close_notify is in out (TLS) */
     bool finished;      /* and everything has left, FIN included */
+    bool unsaid;        /* what TLS itself has to say and the kernel's records have no room for now */
+    bool kernel_seals, kernel_opens; /* TLS: whose sending, or receiving, has moved to the kernel */
     bool closed;
 };
 

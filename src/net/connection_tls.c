@@ -10,37 +10,10 @@
  * end alone, so that nothing can leave in clear. Whoever appends to `out` seals before. */
 #include <unistd.h>
 
-#include "net/connection_private.h"
-#include "tls/records.h"
+#include "net/tls_connection.h"
 
-/* Bytes without one of content among them, after which a peer is given up: tickets, KeyUpdates, empty records. */
-enum { FRUITLESS_MOST = 1 << 19 };
 /* So long nothing was sent: what comes then is to arrive early. */
 #define PAUSE_NS NS_PER_S
-
-enum tls_state { TLS_HELLO, TLS_HANDSHAKE, TLS_OPEN, TLS_FAILED };
-
-struct tls_connection {
-    struct connection base;               /* first: retired memory is freed by its address */
-    const struct tls_server_hooks *hooks; /* NULL: a client's */
-    struct tls_session *session;
-    struct tls_records records; /* where `own` */
-    struct buffer cipher;       /* received, not yet opened */
-    uint64_t sent_ns;           /* when content was sealed last */
-    uint32_t staged;            /* bytes to be sealed with the next flush */
-    uint32_t fruitless;         /* bytes since the last content */
-    int16_t alert;
-    uint8_t state; /* enum tls_state */
-    bool own;      /* the records are ours */
-    bool socket_ended, close_notify_seen;
-    bool drained; /* nothing more until cipher gets more */
-    bool untried; /* cipher was filled before there was TLS */
-};
-
-static struct tls_connection *tls_of(const struct connection *c)
-{
-    return CONTAINER_OF(c, struct tls_connection, base);
-}
 
 /* ---- The session, or our own records ---- */
 
@@ -151,6 +124,8 @@ static void take_records(struct tls_connection *t)
         return;
     records_init(&t->records, &keys, false, t->base.net->aeads);
     t->own = true;
+    if (tls_session_records(t->session) == TLS_RECORDS_KERNEL)
+        connection_kernel_want(t);
     if (tls_session_is_spent(t->session)) {
         tls_session_free(t->session);
         t->session = NULL;
@@ -261,6 +236,8 @@ static int answer(struct tls_connection *t)
 
     if (!t->own || !records_owes(&t->records))
         return 0;
+    if (t->base.kernel_seals)
+        return connection_kernel_say(t);
     error = seal_staged(t);
     if (!error)
         error = reserve_out(t, RECORDS_ANSWER);
@@ -281,6 +258,8 @@ static int tls_seal(struct connection *c)
     error = seal_staged(t);
     if (!error)
         error = answer(t);
+    if (!error && connection_kernel_take_sending(t))
+        return c->ops->seal(c);
     if (error || !c->finish_asked || c->finish_sealed)
         return error;
     if (t->state == TLS_OPEN) {
@@ -293,7 +272,7 @@ static int tls_seal(struct connection *c)
     return error;
 }
 
-static int fail(struct tls_connection *t, int error)
+int tls_connection_fail(struct tls_connection *t, int error)
 {
     t->staged = 0;
     (void)!answer(t);
@@ -311,7 +290,7 @@ static int fail_with_alert(struct tls_connection *t, uint8_t alert, int error)
     t->alert = alert;
     alert_write(alert, record);
     (void)!buffer_append(t->base.net->pool, &t->base.out, bytes_of(record, sizeof record));
-    return fail(t, error);
+    return tls_connection_fail(t, error);
 }
 
 static int read_hello(struct tls_connection *t)
@@ -332,7 +311,7 @@ static int read_hello(struct tls_connection *t)
     arena_reset(&arena);
     if (error == 0 || error == -E_AGAIN || error == -E_PASSED_ON)
         return error;
-    return error == -E_NOT_TLS ? fail(t, error) : fail_with_alert(t, alert, error);
+    return error == -E_NOT_TLS ? tls_connection_fail(t, error) : fail_with_alert(t, alert, error);
 }
 
 static int handshake(struct tls_connection *t)
@@ -351,12 +330,12 @@ static int handshake(struct tls_connection *t)
         if (t->hooks)
             t->hooks->established(c);
         take_records(t);
-        if (t->own && t->records.write.version == 0x0304 && buffer_used(&t->cipher)) /* tickets leave with an answer */
+        if (t->own && !t->kernel && t->records.write.version == 0x0304 && buffer_used(&t->cipher)) /* tickets leave with an answer */
             c->held = (uint32_t)buffer_used(&c->out);
     } else if (error != -E_AGAIN) {
-        return fail(t, error);
+        return tls_connection_fail(t, error);
     }
-    flushed = buffer_used(&c->out) ? connection_flush(c) : 0;
+    flushed = buffer_used(&c->out) || t->kernel ? connection_flush(c) : 0;
     return flushed < 0 && flushed != -E_AGAIN ? flushed : error;
 }
 
@@ -386,7 +365,7 @@ static int open_records(struct tls_connection *t)
     else if (n == -E_AGAIN)
         t->drained = true;
     else
-        return fail(t, n);
+        return tls_connection_fail(t, n);
     error = answer(t);
     if (!error && buffer_used(&c->out) > out_before)
         error = connection_flush(c);
@@ -413,20 +392,20 @@ static int read_more(struct tls_connection *t)
     int n = connection_reserve(c, &t->cipher);
 
     if (n == 0)
-        n = connection_read_socket(c, &t->cipher);
+        n = connection_read_socket(c, &t->cipher, t->kernel ? connection_kernel_read_most(t) : SIZE_MAX);
     if (n == 0) {
         t->socket_ended = true;
         return -E_TRUNCATED;
     }
     t->drained = false;
     if (n > 0 && (t->fruitless += (uint32_t)n) > FRUITLESS_MOST)
-        return fail(t, -E_LIMIT);
+        return tls_connection_fail(t, -E_LIMIT);
     return n;
 }
 
 static int receive_records(struct tls_connection *t)
 {
-    const struct connection *c = &t->base;
+    struct connection *c = &t->base;
     int n;
 
     if (t->close_notify_seen)
@@ -444,18 +423,20 @@ static int receive_records(struct tls_connection *t)
         if (n != -E_AGAIN)
             return n;
     }
-    if (!c->readable)
-        return -E_AGAIN;
     do { /* to the end: no event tells of what the socket still holds, be it only the peer's end */
+        if (t->kernel && connection_kernel_take_receiving(t))
+            return c->ops->receive(c);
+        if (!c->readable)
+            return -E_AGAIN;
         n = read_more(t);
         if (n < 0)
             return n;
         n = advance(t);
-    } while (n == -E_AGAIN && c->readable);
+    } while (n == -E_AGAIN);
     return n;
 }
 
-static int tls_receive(struct connection *c)
+int tls_connection_receive(struct connection *c)
 {
     struct tls_connection *t = tls_of(c);
     int n = receive_records(t);
@@ -465,7 +446,7 @@ static int tls_receive(struct connection *c)
     return n;
 }
 
-static bool tls_holds(const struct connection *c)
+bool tls_connection_holds(const struct connection *c)
 {
     const struct tls_connection *t = tls_of(c);
 
@@ -474,7 +455,7 @@ static bool tls_holds(const struct connection *c)
     return t->state == TLS_OPEN && !t->drained && (buffer_used(&t->cipher) || has_more(t));
 }
 
-static void tls_settle(struct connection *c)
+void tls_connection_settle(struct connection *c)
 {
     struct tls_connection *t = tls_of(c);
 
@@ -483,7 +464,7 @@ static void tls_settle(struct connection *c)
     buffer_settle(c->net->pool, &t->cipher);
 }
 
-static void tls_release(struct connection *c)
+void tls_connection_release(struct connection *c)
 {
     struct tls_connection *t = tls_of(c);
 
@@ -493,10 +474,13 @@ static void tls_release(struct connection *c)
     tls_session_free(t->session);
     t->session = NULL;
     buffer_drop(c->net->pool, &t->cipher);
+    connection_kernel_free(t);
 }
 
-static const struct connection_ops tls_ops = { tls_receive, tls_holds, tls_room,   tls_send,
-                                               tls_pass,    tls_seal,  tls_settle, tls_release };
+static const struct connection_ops tls_ops = {
+    tls_connection_receive, tls_connection_holds,   tls_room, tls_send, tls_pass, tls_seal,
+    tls_connection_settle,  tls_connection_release,
+};
 
 struct connection *connection_new_tls_server(struct net *net, int fd, const struct tls_server_hooks *hooks)
 {
@@ -585,15 +569,15 @@ struct buffer connection_take_cipher(struct connection *tls)
 
 bool connection_is_tls(const struct connection *c)
 {
-    return c->ops == &tls_ops;
+    return c->ops == &tls_ops || c->kernel_seals;
 }
 
 struct tls_session *connection_tls(const struct connection *c)
 {
-    return c->ops == &tls_ops ? tls_of(c)->session : NULL;
+    return connection_is_tls(c) ? tls_of(c)->session : NULL;
 }
 
 int connection_alert(const struct connection *c)
 {
-    return c->ops == &tls_ops ? tls_of(c)->alert : -1;
+    return connection_is_tls(c) ? tls_of(c)->alert : -1;
 }

@@ -1,5 +1,6 @@
 #include "base/check.h"
 #include "config/suggest.h"
+#include "net/kernel_tls.h"
 #include "proxy/snapshot_build.h"
 #include "tls/digest.h"
 
@@ -121,6 +122,21 @@ static bool is_sound(struct builder *b, const struct tls_policy_options *o)
     return false;
 }
 
+/* Asked anew at each reload: the operator may have loaded the module. */
+static void ask_kernel(struct builder *b, const struct tls_policy_options *o)
+{
+    enum kernel_tls can = o->records == TLS_RECORDS_KERNEL ? kernel_tls_probe() : KERNEL_TLS_NEW_KEYS;
+
+    if (can == KERNEL_TLS_NONE)
+        build_warning(b, &o->records,
+                      "the kernel has no TLS here: Unlade protects the records itself\n"
+                      "load its module with `modprobe tls`, then reload");
+    else if (can == KERNEL_TLS_FIXED_KEYS)
+        build_warning(b, &o->records,
+                      "this kernel cannot change the keys of a connection: one whose client does (RFC 8446 4.6.3) is ended\n"
+                      "Linux 6.14 and later can; `records: user` always can");
+}
+
 struct snapshot_policy *build_policy(struct builder *b, const char *name, const void *field)
 {
     struct built_policy *built;
@@ -136,6 +152,7 @@ struct snapshot_policy *build_policy(struct builder *b, const char *name, const 
     }
     built = build_alloc(b, 1, sizeof *built);
     built->policy.options = o;
+    ask_kernel(b, o);
     built->is_broken = !load_client_ca(b, &built->policy) || !is_sound(b, o);
     identify_clients(&built->policy);
     built->next = b->policies;

@@ -23,7 +23,7 @@ static const struct option_choice version_choices[] = {
 };
 
 static const struct option_choice records_choices[] = {
-    { "auto", TLS_RECORDS_AUTO, "what costs least on this machine" },
+    { "auto", TLS_RECORDS_AUTO, "Unlade itself, until the kernel is known to be cheaper" },
     { "user", TLS_RECORDS_USER, "Unlade itself" },
     { "kernel", TLS_RECORDS_KERNEL, "the kernel (its module `tls`), where it can; else Unlade" },
     { "openssl", TLS_RECORDS_OPENSSL, "OpenSSL, which then keeps tens of kilobytes for each connection" },

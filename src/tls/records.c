@@ -53,6 +53,19 @@ static int fail(struct tls_records *r, int error, uint8_t alert)
     return error;
 }
 
+static void owe_alert(struct tls_records *r)
+{
+    r->alert_owed |= r->alert_due;
+    r->alert_due = false;
+}
+
+int records_fail(struct tls_records *r, int error, uint8_t alert)
+{
+    fail(r, error, alert);
+    owe_alert(r);
+    return error;
+}
+
 static uint8_t alert_of(int error)
 {
     return error == -E_TLS      ? ALERT_BAD_RECORD_MAC
@@ -127,6 +140,7 @@ static int take_key_update(struct tls_records *r, bool is_last)
     if (message[MESSAGE_HEADER] == UPDATE_REQUESTED && !r->finished)
         r->update_owed = true;
     error = update_key(r, &r->read);
+    r->read_renewed = true;
     return error ? fail(r, error, ALERT_INTERNAL_ERROR) : 0;
 }
 
@@ -179,6 +193,14 @@ static int take_message(struct tls_records *r, enum content_type type, const uin
     default:
         return fail(r, -E_TLS, ALERT_UNEXPECTED_MESSAGE);
     }
+}
+
+int records_take(struct tls_records *r, enum content_type type, const uint8_t *content, size_t bytes)
+{
+    int error = take_message(r, type, content, bytes);
+
+    owe_alert(r);
+    return error;
 }
 
 /* ---- Opening ---- */
@@ -265,8 +287,7 @@ int records_open(struct tls_records *r, struct buffer *cipher, uint8_t *plain, s
     }
     if (total)
         return (int)total;
-    r->alert_owed |= r->alert_due; /* not before: who has got data may still answer it, and nothing follows an alert */
-    r->alert_due = false;
+    owe_alert(r); /* not before: who has got data may still answer it, and nothing follows an alert */
     return r->ended ? r->ended : r->peer_closed ? 0 : -E_AGAIN;
 }
 
@@ -316,36 +337,65 @@ int records_seal_staged(struct tls_records *r, size_t bytes, struct buffer *out)
     return error;
 }
 
-int records_answer(struct tls_records *r, struct buffer *out)
+bool records_key_is_used_up(const struct tls_records *r, uint64_t sequence)
 {
-    uint8_t alert[2] = { 2, r->alert };
+    return r->write.version == 0x0304 && sequence >= UPDATE_AFTER;
+}
+
+/* ---- Saying it ---- */
+
+size_t records_word(const struct tls_records *r, bool at_end, enum content_type *ret_type, uint8_t ret_word[RECORDS_WORD])
+{
+    static const uint8_t update[RECORDS_WORD] = { MESSAGE_KEY_UPDATE, 0, 0, 1, UPDATE_NOT_REQUESTED };
+    const bool is_failed = r->alert_owed || (at_end && r->alert_due); /* whoever finishes asks for no more data */
+
+    if (r->finished)
+        return 0;
+    if (!is_failed && !at_end && r->update_owed) {
+        *ret_type = CONTENT_HANDSHAKE;
+        memcpy(ret_word, update, sizeof update);
+        return sizeof update;
+    }
+    if (!is_failed && (!at_end || r->ended))
+        return 0;
+    *ret_type = CONTENT_ALERT;
+    /* no_renegotiation is always a warning (RFC 5246 7.2.2), and close_notify too. */
+    ret_word[0] = is_failed && r->alert != ALERT_NO_RENEGOTIATION ? 2 : 1;
+    ret_word[1] = is_failed ? r->alert : ALERT_CLOSE_NOTIFY;
+    return 2;
+}
+
+int records_said(struct tls_records *r, enum content_type type)
+{
+    r->update_owed = false;
+    if (type == CONTENT_HANDSHAKE)
+        return update_key(r, &r->write);
+    r->finished = true;
+    return 0;
+}
+
+static int say(struct tls_records *r, bool at_end, struct buffer *out)
+{
+    uint8_t word[RECORDS_WORD];
+    enum content_type type;
+    size_t bytes;
     int error = 0;
 
-    if (r->update_owed && !r->alert_owed && !r->finished)
-        error = send_update(r, UPDATE_NOT_REQUESTED, out);
-    r->update_owed = false;
-    if (r->alert == ALERT_NO_RENEGOTIATION)
-        alert[0] = 1; /* always a warning (RFC 5246 7.2.2) */
-    if (r->alert_owed && !error && !r->finished) {
-        r->finished = true;
-        error = put_record(r, CONTENT_ALERT, bytes_of(alert, sizeof alert), out);
+    while (!error && (bytes = records_word(r, at_end, &type, word)) != 0) {
+        error = put_record(r, type, bytes_of(word, bytes), out);
+        if (!error)
+            error = records_said(r, type);
     }
     r->alert_owed = false;
     return error;
 }
 
+int records_answer(struct tls_records *r, struct buffer *out)
+{
+    return say(r, false, out);
+}
+
 int records_finish(struct tls_records *r, struct buffer *out)
 {
-    const uint8_t alert[2] = { 1, ALERT_CLOSE_NOTIFY };
-
-    if (r->alert_due || r->alert_owed) { /* whoever finishes asks for no more data */
-        r->alert_due = false;
-        r->alert_owed = true;
-        return records_answer(r, out);
-    }
-    if (r->finished || r->ended)
-        return 0;
-    r->finished = true;
-    r->update_owed = false;
-    return put_record(r, CONTENT_ALERT, bytes_of(alert, sizeof alert), out);
+    return say(r, true, out);
 }

@@ -43,7 +43,8 @@ struct tls_records {
     bool alert_due;           /* once what came before the error was given out, it is owed */
     bool alert_owed, update_owed;
     bool peer_closed;         /* its close_notify came */
-    bool finished;            /* ours was sealed */
+    bool finished;            /* ours was sealed, or a fatal alert */
+    bool read_renewed;        /* the peer's key is another one; for whoever opens records himself, who clears it */
     uint8_t messages;         /* of TLS's own since the last content */
     uint8_t part_bytes;       /* of a handshake message that is not whole yet */
     uint8_t part[5];
@@ -98,7 +99,7 @@ static inline uint8_t *records_stage(const struct tls_records *r, const struct b
 /* Whether TLS itself has something to say, for which records_answer() must be called. */
 static inline bool records_owes(const struct tls_records *r)
 {
-    return r->alert_owed || r->update_owed;
+    return (r->alert_owed || r->update_owed) && !r->finished;
 }
 /* Says it; needs RECORDS_ANSWER bytes of room in out. Returns 0 or -E_CRYPTO, ... */
 int records_answer(struct tls_records *r, struct buffer *out) MUST_USE;
@@ -106,5 +107,20 @@ int records_answer(struct tls_records *r, struct buffer *out) MUST_USE;
  * stays open (RFC 8446 6.1). */
 int records_finish(struct tls_records *r, struct buffer *out) MUST_USE;
 enum { RECORDS_ANSWER = 128 };
+
+/* ---- Where the kernel seals and opens, and tells what it found: the meaning is the same ---- */
+
+/* A record that was opened and has no content for the reader, or content between the parts of a handshake message. Returns 0
+ * or an error, which stays. */
+int records_take(struct tls_records *r, enum content_type type, const uint8_t *content, size_t bytes) MUST_USE;
+/* Ends reading with an error, for which an alert is owed. Returns the error. */
+int records_fail(struct tls_records *r, int error, uint8_t alert);
+/* What TLS has to say next, in clear; at_end: close_notify is among it. Returns its bytes; 0: nothing. */
+enum { RECORDS_WORD = 5 };
+size_t records_word(const struct tls_records *r, bool at_end, enum content_type *ret_type, uint8_t ret_word[RECORDS_WORD]);
+/* It was sealed; after a KeyUpdate the write key is the next one. Returns 0 or -E_CRYPTO. */
+int records_said(struct tls_records *r, enum content_type type) MUST_USE;
+/* Whether a key that has sealed so many records should seal no more (RFC 8446 5.5). */
+bool records_key_is_used_up(const struct tls_records *r, uint64_t sequence);
 
 #endif

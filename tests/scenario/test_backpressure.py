@@ -148,6 +148,7 @@ def test_uploads_of_a_quarter_gigabyte_arrive_in_constant_memory(released, backe
     assert watch.growth() <= MB
 
 
+@pytest.mark.records
 def test_slow_readers_hold_up_nobody_else(start, port, backend, certificate, pki):
     start(site(port, backend.port, certificate))
 
@@ -174,6 +175,7 @@ def test_slow_readers_hold_up_nobody_else(start, port, backend, certificate, pki
           "the servers to be told that their readers are gone")
 
 
+@pytest.mark.records
 def test_a_reader_that_takes_byte_by_byte_gets_everything(start, port, backend, certificate, pki):
     start(site(port, backend.port, certificate))
     body = os.urandom(300000)
@@ -191,6 +193,7 @@ def test_a_reader_that_takes_byte_by_byte_gets_everything(start, port, backend, 
     assert b"".join(got) == body
 
 
+@pytest.mark.records
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 def test_a_client_that_sends_byte_by_byte_is_served(start, port, backend, certificate, pki, version):
     start(site(port, backend.port, certificate))
@@ -203,6 +206,7 @@ def test_a_client_that_sends_byte_by_byte_is_served(start, port, backend, certif
     assert [e.body for e in backend.exchanges] == [b"hello", b""]
 
 
+@pytest.mark.records
 def test_endless_pipelining_is_read_no_faster_than_it_is_answered(start, port, backend, certificate, pki):
     """A client that sends requests and takes no answers is held up, in bounded memory."""
     proxy = start(site(port, backend.port, certificate))

@@ -40,6 +40,7 @@ def records_in_segments(record_size, segment):
     return deliver
 
 
+@pytest.mark.records
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("deliver", [in_pieces(1), in_pieces(7), in_pieces(100), first_in_records(1), first_in_records(5), first_in_records(100),
                                      records_in_segments(3, 1), records_in_segments(100, 7)],
@@ -168,6 +169,7 @@ def test_tls_on_a_plain_port_gets_400(start, backend, port):
     assert not backend.exchanges
 
 
+@pytest.mark.records
 def test_records_after_the_handshake_may_be_cut_anywhere(stack, pki):
     client = HelloClient(stack.port, context(pki)).handshake()
     client.deliver = lambda data: in_pieces(1)(client, data)
@@ -175,6 +177,7 @@ def test_records_after_the_handshake_may_be_cut_anywhere(stack, pki):
         assert client.request(get(method="POST", body=b"x" * 100)).body == b"ok"
 
 
+@pytest.mark.records
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("data", [hello.record(os.urandom(100), kind=23, version=0x0303), hello.record(os.urandom(20), kind=22, version=0x0303),
                                   b"\x17\x03\x03\x48\x01" + bytes(0x4801), b"GET / HTTP/1.1\r\n\r\n"],

@@ -12,6 +12,7 @@ from support.unlade import site
 from support.waiting import LONG, until
 
 
+@pytest.mark.records
 @pytest.mark.parametrize("extra", [0, 300_000])
 def test_the_alert_arrives_also_when_the_client_sends_on(start, port, backend, certificate, extra):
     """What the client sent after the ClientHello that failed is read, so that no reset overtakes the alert."""

@@ -19,12 +19,14 @@ def client(stack, pki):
         yield c
 
 
+@pytest.mark.records
 def test_a_connection_serves_request_after_request(stack, client):
     for i in range(20):
         assert client.request(get(f"/{i}")).body == b"ok"
     assert [e.target for e in stack.backend.exchanges] == [f"/{i}" for i in range(20)]
 
 
+@pytest.mark.records
 def test_requests_on_one_connection_share_a_server_connection(stack, client):
     for _ in range(5):
         client.request(get())
@@ -38,6 +40,7 @@ def test_clients_one_after_another_share_a_pooled_server_connection(stack, pki):
     assert len({e.connection.number for e in stack.backend.exchanges}) == 1
 
 
+@pytest.mark.records
 def test_pipelined_requests_are_answered_in_order(stack, client):
     stack.backend.answer = lambda e: (e.read_body(), e.send(response(e.target.encode() + e.body)))
     client.send(b"".join(get(f"/{i}") if i % 2 else get(f"/{i}", method="POST", body=b"x" * i) for i in range(50)))
@@ -45,6 +48,7 @@ def test_pipelined_requests_are_answered_in_order(stack, client):
         assert client.response().body == f"/{i}".encode() + (b"" if i % 2 else b"x" * i)
 
 
+@pytest.mark.records
 def test_pipelined_requests_are_answered_though_the_client_closes_its_direction(stack, client):
     client.send(get("/1") + get("/2", fields=["Connection: close"]))
     client.half_close()
@@ -57,6 +61,7 @@ def test_an_empty_line_in_front_of_a_request_is_passed_over(client):
     assert client.request(b"\r\n" + get(), method="GET").status == 200
 
 
+@pytest.mark.records
 def test_connection_close_is_honoured(stack, client):
     r = client.request(get(fields=["Connection: close"]))
     assert r.field("connection") == "close"
@@ -73,6 +78,7 @@ def test_a_server_that_closes_after_its_answer_does_not_close_the_client(stack, 
 
 # ---- content ----
 
+@pytest.mark.records
 @pytest.mark.parametrize("size", [0, 1, 100, 16384, 16385, 1 << 20])
 def test_a_body_with_a_length_arrives_whole(stack, client, size):
     body = os.urandom(size)
@@ -81,6 +87,7 @@ def test_a_body_with_a_length_arrives_whole(stack, client, size):
     assert stack.backend.only().field("content-length") == str(size)
 
 
+@pytest.mark.records
 def test_a_chunked_body_arrives_chunked_with_its_trailers(stack, client):
     body = b"5\r\nhello\r\n6;ext=1\r\n world\r\n0\r\nX-Sum: 12\r\n\r\n"
     client.request(get(method="POST", fields=["Transfer-Encoding: chunked", "Trailer: X-Sum"]) + body)
@@ -90,12 +97,14 @@ def test_a_chunked_body_arrives_chunked_with_its_trailers(stack, client):
     assert b"ext" not in e.raw_body
 
 
+@pytest.mark.records
 def test_a_chunked_answer_arrives_with_its_trailers(stack, client):
     stack.backend.answer = lambda e: e.send(CHUNKED + b"5\r\nhello\r\n6;ext=1\r\n world\r\n0\r\nX-Sum: 12\r\n\r\n")
     r = client.request(get(fields=["TE: trailers", "Connection: TE"]))
     assert r.body == b"hello world" and r.trailers == [("X-Sum", "12")]
 
 
+@pytest.mark.records
 def test_a_chunked_answer_in_single_bytes_arrives_whole(stack, client):
     def answer(e):
         for byte in CHUNKED + b"1\r\na\r\n00A\r\nbbbbbbbbbb\r\n0\r\n\r\n":
@@ -104,6 +113,7 @@ def test_a_chunked_answer_in_single_bytes_arrives_whole(stack, client):
     assert client.request(get()).body == b"a" + b"b" * 10
 
 
+@pytest.mark.records
 def test_an_answer_without_a_length_ends_with_its_connection(stack, client):
     stack.backend.answer = lambda e: (e.send(b"HTTP/1.1 200 OK\r\n\r\nuntil the end"), e.close())
     assert client.request(get()).body == b"until the end"
@@ -115,6 +125,7 @@ def test_an_answer_of_http_1_0_is_passed_on_as_1_1(stack, client):
     assert r.version == "HTTP/1.1" and r.body == b"ok"
 
 
+@pytest.mark.records
 def test_content_is_passed_on_as_it_comes_and_not_collected(stack, client):
     """The first piece reaches the client while the server still waits for it to have done so."""
     first_seen = threading.Event()
@@ -160,6 +171,7 @@ def test_a_hundred_megabytes_go_up_and_come_back_unchanged(stack, pki, tmp_path,
     assert hashlib.sha256(got.read_bytes()).digest() == hashlib.sha256(sent.read_bytes()).digest()
 
 
+@pytest.mark.records
 @pytest.mark.parametrize("name", ["empty", "1", "1k", "16k", "16k1", "100k", "1M", "20M"])
 def test_files_of_a_real_nginx_arrive_unchanged(start, nginx, port, certificate, pki, name):
     start(site(port, nginx.port, certificate))
@@ -311,6 +323,7 @@ def test_an_answer_that_ends_before_the_body_says_that_the_connection_ends(stack
     client.assert_closed()
 
 
+@pytest.mark.records
 def test_a_client_that_ends_its_direction_gets_its_answer(stack, client):
     may_answer = threading.Event()
     stack.backend.answer = lambda e: (may_answer.wait(LONG), e.send(response()))
@@ -321,6 +334,7 @@ def test_a_client_that_ends_its_direction_gets_its_answer(stack, client):
     assert client.response().body == b"ok"
 
 
+@pytest.mark.records
 def test_a_client_that_dies_in_its_request_ends_the_server_connection(stack, pki):
     ended = threading.Event()
     stack.backend.answer = lambda e: (e.connection.wait_closed() and ended.set())
@@ -332,6 +346,7 @@ def test_a_client_that_dies_in_its_request_ends_the_server_connection(stack, pki
     assert not stack.backend.exchanges[0].complete.is_set()
 
 
+@pytest.mark.records
 def test_a_client_that_dies_while_it_waits_ends_the_server_connection(stack, pki):
     ended = threading.Event()
     stack.backend.answer = lambda e: (e.connection.wait_closed() and ended.set())
@@ -342,6 +357,7 @@ def test_a_client_that_dies_while_it_waits_ends_the_server_connection(stack, pki
     assert ended.wait(LONG)
 
 
+@pytest.mark.records
 @pytest.mark.parametrize("framing", [b"Content-Length: 100\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n32\r\n"], ids=["length", "chunked"])
 @pytest.mark.parametrize("death", ["close", "reset"])
 def test_a_server_that_dies_in_its_content_never_makes_a_whole_answer(stack, client, framing, death):

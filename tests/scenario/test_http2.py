@@ -4,6 +4,8 @@ import signal
 import subprocess
 import threading
 
+import pytest
+
 from support.backend import response
 from support.client import curl
 from support.h2 import h2_client
@@ -11,6 +13,7 @@ from support.unlade import site
 from support.waiting import LONG
 
 
+@pytest.mark.records
 def test_curl_gets_an_answer_over_h2(stack, pki):
     done = curl(stack.port, pki, "/", "--http2", "-w", "\n%{http_version} %{http_code}")
     assert done.stdout == "ok\n2 200", done
@@ -45,6 +48,7 @@ def test_a_stop_is_told_twice_and_what_runs_ends_in_order(start, backend, port, 
         assert c.closed
 
 
+@pytest.mark.records
 def test_a_large_upload_and_its_echo_are_the_same(stack, pki, tmp_path):
     content = bytes(range(256)) * 20000
     (tmp_path / "content").write_bytes(content)

@@ -121,6 +121,7 @@ class Memory:
         self.sock.close()
 
 
+@pytest.mark.records
 def test_bytes_go_both_ways_under_tls(start, port, certificate, pki, server):
     start(relay(port, server.port, certificate))
     with tls_client(port, pki) as c:
@@ -136,6 +137,7 @@ def test_bytes_go_both_ways_in_the_clear(start, port, server):
         assert c.read_exactly(5) == b"hello"
 
 
+@pytest.mark.records
 @pytest.mark.parametrize("tls", [True, False])
 def test_the_server_may_speak_first(start, port, certificate, pki, tls):
     with RawServer(lambda c: (c.sendall(b"220 ready\r\n"), read_all(c))) as server:
@@ -146,6 +148,7 @@ def test_the_server_may_speak_first(start, port, certificate, pki, tls):
                 close_notify(c.socket)
 
 
+@pytest.mark.records
 @pytest.mark.parametrize("tls", [True, False])
 def test_the_clients_end_reaches_the_server_and_the_other_direction_goes_on(start, port, certificate, pki, tls):
     def answer_at_the_end(c):
@@ -162,6 +165,7 @@ def test_the_clients_end_reaches_the_server_and_the_other_direction_goes_on(star
         assert record["request_bytes"] == 100000 and record["response_bytes"] == 64 and "error" not in record
 
 
+@pytest.mark.records
 @pytest.mark.parametrize("tls", [True, False])
 def test_the_servers_end_reaches_the_client_and_the_other_direction_goes_on(start, port, certificate, pki, tls):
     got = []
@@ -226,20 +230,22 @@ def unconfirmed(sock):
     return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0]
 
 
+@pytest.mark.records
 @pytest.mark.parametrize("tls", [True, False])
 def test_a_reset_of_the_client_resets_the_server(start, port, certificate, pki, tls):
     seen = []
-    with RawServer(lambda c: seen.append((read_exactly(c, 5), sees_reset(c)))) as server:
+    with RawServer(lambda c: (seen.append(read_exactly(c, 5)), seen.append(sees_reset(c)))) as server:
         proxy = start(relay(port, server.port, certificate if tls else None))
         c = tls_client(port, pki) if tls else plain_client(port)
         c.send(b"hello")
-        until(lambda: len(server.connections) == 1, "the server's connection")
+        until(lambda: seen, "the server to have it: a reset throws away what the proxy's kernel holds")
         c.reset()
-        until(lambda: seen, "the server to see the end")
-        assert seen == [(b"hello", True)]
+        until(lambda: len(seen) == 2, "the server to see the end")
+        assert seen == [b"hello", True]
         assert proxy.access_records()[0]["error"] == "reset"
 
 
+@pytest.mark.records
 @pytest.mark.parametrize("tls", [True, False])
 def test_a_reset_of_the_server_resets_the_client_after_its_last_words(start, port, certificate, pki, tls):
     def last_words(c):
@@ -256,6 +262,7 @@ def test_a_reset_of_the_server_resets_the_client_after_its_last_words(start, por
         assert proxy.access_records()[0]["error"] == "server_closed"
 
 
+@pytest.mark.records
 def test_an_end_of_tls_without_close_notify_is_no_end_in_order(start, port, certificate, pki):
     """All that came reaches the server, and then a reset: nobody may cut a stream so that it looks whole."""
     seen = []
@@ -269,6 +276,7 @@ def test_an_end_of_tls_without_close_notify_is_no_end_in_order(start, port, cert
         assert proxy.access_records()[0]["error"] == "truncated"
 
 
+@pytest.mark.records
 def test_what_came_before_a_truncation_reaches_a_slow_server_whole(start, port, certificate, pki):
     go, seen = threading.Event(), []
 
@@ -288,6 +296,7 @@ def test_what_came_before_a_truncation_reaches_a_slow_server_whole(start, port, 
         assert seen == [(b"v" * 3000000, True)]
 
 
+@pytest.mark.records
 def test_what_is_no_record_gets_an_alert_and_cuts_the_server_off(start, port, certificate, pki):
     seen = []
     with RawServer(lambda c: seen.append((read_exactly(c, 5), sees_reset(c)))) as server:
@@ -375,6 +384,7 @@ def test_an_idle_relay_is_cut_and_one_in_use_is_not(start, port, server):
     assert record["total_us"] >= 1300000
 
 
+@pytest.mark.records
 def test_a_slow_reader_stops_the_writer_and_gets_everything(start, port, certificate, pki):
     block, count, sent = noise(1 << 20), 64, []
 
@@ -500,6 +510,7 @@ def misbehave(sock, random, most=200000):
     sock.close()
 
 
+@pytest.mark.records
 @pytest.mark.parametrize("tls", [True, False])
 def test_no_way_to_end_leaves_anything_behind(start, port, certificate, pki, tls):
     """Hundreds of connections, both sides of which end as they please: each has its line, and draining waits for none."""

@@ -1,8 +1,6 @@
 """Which versions, suites and groups of TLS are spoken, as OpenSSL's and GnuTLS's clients and hand-made hellos see it."""
-import os
 import re
 import ssl
-import subprocess
 
 import pytest
 
@@ -82,6 +80,7 @@ def test_suites_of_tls_1_2_are_those_of_the_profile_and_no_others(faces, face, e
     assert accepted(faces[face], INTERMEDIATE_1_2 | OLD_1_2 | NEVER) == expected
 
 
+@pytest.mark.records
 @pytest.mark.parametrize("face, offered, chosen", [
     ("default", "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256"),
     ("default", "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_256_GCM_SHA384"),
@@ -95,6 +94,7 @@ def test_suites_of_tls_1_3_follow_the_servers_order_but_for_chacha(faces, face, 
     assert (s_client(faces[face], "-tls1_3", "-ciphersuites", offered).suite or "(NONE)") == (chosen or "(NONE)")
 
 
+@pytest.mark.records
 def test_tls_1_2_prefers_aes_128_and_chacha_where_the_client_does(faces):
     for offered, chosen in (("ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"),
                             ("ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305"),
@@ -106,6 +106,7 @@ def test_no_common_suite_is_a_handshake_failure(faces):
     assert s_client(faces["default"], "-tls1_2", "-cipher", "AES128-SHA").alert == HANDSHAKE_FAILURE
 
 
+@pytest.mark.records
 @pytest.mark.parametrize("priority, works", [
     ("NORMAL", True), ("NORMAL:-VERS-ALL:+VERS-TLS1.2", True), ("NORMAL:-VERS-ALL:+VERS-TLS1.3", True),
     ("NORMAL:-VERS-ALL:+VERS-TLS1.3:-GROUP-ALL:+GROUP-SECP256R1", True), ("NORMAL:-VERS-ALL:+VERS-TLS1.2:-SIGN-ALL:+SIGN-RSA-SHA256", True),
@@ -162,40 +163,13 @@ def test_a_client_without_alpn_is_served(faces):
     assert s_client(faces["default"]).connected
 
 
+@pytest.mark.records
 def test_renegotiation_is_refused(stack):
     """R at the start of a line makes s_client renegotiate."""
     seen = s_client(stack.port, "-tls1_2", stdin="R\n")
     assert seen.connected
     assert re.search(r"no renegotiation|alert number 100|renegotiation", seen.text.partition("RENEGOTIATING")[2]), seen.text
     assert "verify return" not in seen.text.partition("RENEGOTIATING")[2], "a second handshake took place"
-
-
-@pytest.mark.parametrize("key", ["k", "K"], ids=["for itself", "for both"])
-def test_a_key_update_is_followed(stack, key):
-    """s_client takes `K` as a command where a read of its input begins with it: lines are written one by one."""
-    client = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{stack.port}", "-servername", "a.test", "-tls1_3"],
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    os.set_blocking(client.stdout.fileno(), False)
-    text = b""
-
-    def said(what):
-        nonlocal text
-        text += client.stdout.read() or b""
-        return what in text
-
-    def tell(what):
-        client.stdin.write(what)
-        client.stdin.flush()
-    until(lambda: said(b"Verify return code"), "the handshake")
-    for number in range(3):
-        tell(key.encode() + b"\n")
-        until(lambda n=number: said(b"") and text.count(b"KEYUPDATE") > n, "the key update")
-        tell(get(f"/{number}"))
-        until(lambda n=number: said(b"") and text.count(b"HTTP/1.1 200") > n, "the answer")
-    client.stdin.close()
-    client.wait(30)
-    client.stdout.close()
-    assert b"alert" not in text
 
 
 def test_early_data_is_not_offered(faces):
@@ -207,6 +181,7 @@ def test_compression_is_never_used(faces):
     assert "Compression: NONE" in s_client(faces["default"], "-tls1_2", "-comp").text
 
 
+@pytest.mark.records
 def test_a_connection_ends_with_close_notify(stack, pki):
     ssl_context = context(pki)
     ssl_context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # by default a cut connection looks like one that ended in order
