@@ -330,7 +330,8 @@ static int handshake(struct tls_connection *t)
         if (t->hooks)
             t->hooks->established(c);
         take_records(t);
-        if (t->own && !t->kernel && t->records.write.version == 0x0304 && buffer_used(&t->cipher)) /* tickets leave with an answer */
+        if (t->own && !t->kernel && t->records.write.version == 0x0304 &&
+            buffer_used(&t->cipher)) /* tickets leave with an answer */
             c->held = (uint32_t)buffer_used(&c->out);
     } else if (error != -E_AGAIN) {
         return tls_connection_fail(t, error);

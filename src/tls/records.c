@@ -344,7 +344,8 @@ bool records_key_is_used_up(const struct tls_records *r, uint64_t sequence)
 
 /* ---- Saying it ---- */
 
-size_t records_word(const struct tls_records *r, bool at_end, enum content_type *ret_type, uint8_t ret_word[RECORDS_WORD])
+size_t records_word(const struct tls_records *r, bool at_end, enum content_type *ret_type,
+                    uint8_t ret_word[RECORDS_WORD])
 {
     static const uint8_t update[RECORDS_WORD] = { MESSAGE_KEY_UPDATE, 0, 0, 1, UPDATE_NOT_REQUESTED };
     const bool is_failed = r->alert_owed || (at_end && r->alert_due); /* whoever finishes asks for no more data */
