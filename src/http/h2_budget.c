@@ -123,3 +123,8 @@ void h2_budget_update(struct h2_budget *b, int32_t increment)
     else
         h2_budget_charge(b, WORK_WINDOW_UPDATE, increment < 256 ? 3 : 1);
 }
+
+bool h2_budget_is_strained(const struct h2_budget *b)
+{
+    return b->filled_ns && b->left < BUDGET_MOST / 2;
+}

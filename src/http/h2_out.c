@@ -65,6 +65,8 @@ static size_t connection_most(const struct h2 *h)
 
     if (window <= 0 || room <= H2_FRAME_HEAD)
         return 0;
+    if (window < ROOM_LEAST && h2_budget_is_strained(&h->budget))
+        return 0; /* pieces of it would come back as small ones: the rest of the 64 KB that are on their way joins them */
     heads = (room / 16384 + 1) * H2_FRAME_HEAD;
     room = room > heads ? room - heads : 0;
     return room < (size_t)window ? room : (size_t)window;

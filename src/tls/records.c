@@ -179,7 +179,9 @@ static int take_handshake(struct tls_records *r, const uint8_t *content, size_t 
 static int take_message(struct tls_records *r, enum content_type type, const uint8_t *content, size_t bytes)
 {
     /* Empty content does no harm, but who sends nothing else is not spoken with for ever. */
-    if (++r->messages > RECORDS_MESSAGES_MOST)
+    r->messages =
+        (uint16_t)(r->messages + (type == CONTENT_HANDSHAKE ? 1 : RECORDS_UPDATES_MOST / RECORDS_MESSAGES_MOST));
+    if (r->messages > RECORDS_UPDATES_MOST)
         return fail(r, -E_FLOOD, ALERT_UNEXPECTED_MESSAGE);
     if (r->part_bytes && type != CONTENT_HANDSHAKE) /* between its parts (RFC 8446 5.1) */
         return fail(r, -E_TLS, ALERT_UNEXPECTED_MESSAGE);

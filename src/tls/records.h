@@ -25,7 +25,8 @@ enum {
     RECORDS_SMALL_BYTES = 32 * 1024, /* of content that leave in small records after a pause */
     RECORDS_SMALL_EXTRA = (RECORDS_SMALL_BYTES / RECORDS_SMALL_PLAIN + 1) * RECORD_OVERHEAD_MOST, /* bytes */
     RECORDS_UPDATE = 32,            /* bytes: a KeyUpdate's record, at most */
-    RECORDS_MESSAGES_MOST = 32,     /* of TLS's own without content between them */
+    RECORDS_MESSAGES_MOST = 32,     /* of TLS's own without content between them, */
+    RECORDS_UPDATES_MOST = 1024,    /* but of KeyUpdates: Java asks anew with each record that it receives before our key */
 };
 
 struct tls_records {
@@ -45,7 +46,7 @@ struct tls_records {
     bool peer_closed;         /* its close_notify came */
     bool finished;            /* ours was sealed, or a fatal alert */
     bool read_renewed;        /* the peer's key is another one; for whoever opens records himself, who clears it */
-    uint8_t messages;         /* of TLS's own since the last content */
+    uint16_t messages;        /* of TLS's own since the last content */
     uint8_t part_bytes;       /* of a handshake message that is not whole yet */
     uint8_t part[5];
 };

@@ -196,7 +196,7 @@ class Java(Program):
     def more_arguments(self, jobs):
         # Past its limit Java sends one for each record that it receives, until the peer's new key arrives: as many as
         # there are records on their way. So the limit comes at the end of the first transfer.
-        limits = [f"{suite} KeyUpdate 2^20" for suite in ("AES/GCM/NoPadding", "ChaCha20-Poly1305")]
+        limits = [f"{suite} KeyUpdate 2^17" for suite in ("AES/GCM/NoPadding", "ChaCha20-Poly1305")]
         return [", ".join(limits)] if self._updating else []
 
     def end(self, jobs, seen, done):

@@ -641,9 +641,10 @@ static void who_says_nothing_but_tls_is_refused_in_the_end(void **state)
 {
     for (int what = 0; what < 4; what++) {
         struct record_pair *p = record_pair_new(what == 3 ? &record_1_2 : &record_1_3);
+        int most = what == 0 ? RECORDS_UPDATES_MOST : RECORDS_MESSAGES_MOST;
 
         for (int round = 0; round < 3; round++) { /* content in between makes it good */
-            for (int i = 0; i < RECORDS_MESSAGES_MOST + (round == 2); i++) {
+            for (int i = 0; i < most + (round == 2); i++) {
                 if (what == 0)
                     client_updates(p, 1);
                 else if (what == 1)
