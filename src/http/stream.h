@@ -20,6 +20,7 @@
 enum stream_look { STREAM_DATA = 1, STREAM_END = 2 };
 
 struct stream;
+struct h1_wire;
 
 /* What has moved between the peer and us so far, for rates. */
 struct stream_progress {
@@ -45,6 +46,9 @@ struct stream_ops {
     /* A server's stream: it receives no more than so many bytes at once. 0: nobody looks for now, and what it holds moves to
      * small storage. NULL: it is bounded by itself. */
     void (*pace)(struct stream *s, size_t most);
+
+    /* What HTTP/1 has behind it, for h1_wire_splice(). NULL: another version. */
+    struct h1_wire *(*wire)(struct stream *s);
 
     /* Each takes all (0) or nothing (-E_AGAIN: wait for the stream to become writable), or fails. A head with body
      * BODY_NONE is a whole message but for a request's or response's end(). */

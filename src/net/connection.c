@@ -158,6 +158,11 @@ ssize_t connection_write_socket(struct connection *c, struct bytes data)
     size_t from_out;
     ssize_t n;
 
+    if (c->pipe) {
+        int error = connection_drain_pipe(c);
+        if (error)
+            return error == -E_AGAIN ? 0 : error;
+    }
     if (!c->writable || waiting.size + data.size == 0)
         return 0;
     if (waiting.size == 0) {
@@ -232,10 +237,10 @@ int connection_flush(struct connection *c)
         return error;
     if (c->held && buffer_used(&c->out) == c->held && !c->finish_asked)
         return 0;
-    if (buffer_used(&c->out)) {
+    if (connection_waits(c)) {
         if (connection_write_socket(c, BYTES_NONE) < 0)
             return -E_RESET;
-        if (buffer_used(&c->out))
+        if (connection_waits(c))
             return -E_AGAIN;
         error = c->ops->seal(c); /* an end that had to wait for room */
         if (!error && buffer_used(&c->out) && connection_write_socket(c, BYTES_NONE) < 0)
@@ -261,7 +266,12 @@ void connection_finish(struct connection *c)
 
 bool connection_is_flushed(const struct connection *c)
 {
-    return buffer_used(&c->out) == 0 && !c->unsaid;
+    return !connection_waits(c) && !c->unsaid;
+}
+
+size_t connection_waiting(const struct connection *c)
+{
+    return buffer_used(&c->out) + connection_pipe_bytes(c);
 }
 
 void connection_settle(struct connection *c)
@@ -282,6 +292,7 @@ void connection_close(struct connection *c, bool reset)
         return;
     c->closed = true;
     c->ops->release(c);
+    connection_drop_pipe(c);
     buffer_drop(c->net->pool, &c->in);
     buffer_drop(c->net->pool, &c->out);
     loop_forget(&c->watch);

@@ -47,6 +47,7 @@ struct connection {
     void *owner;
     struct buffer in;   /* plaintext that was received and not consumed */
     struct buffer out;  /* bytes for the socket */
+    struct splice_pipe *pipe; /* and before them, what came by connection_splice() and did not leave; NULL: nothing */
     uint32_t held;      /* of these, at the front, those that need not leave alone: they go with others, or when the owner settles */
     uint64_t wire_in, wire_out; /* bytes of the socket so far */
     size_t receive_most; /* the owner's: plain, so many bytes at most are received in one call; 0: what there is room for */
@@ -124,12 +125,19 @@ ssize_t connection_pass(struct connection *c, struct bytes data) MUST_USE;
 /* The same, but of a plain connection: straight to the socket, behind what was collected; what it does not take stays the
  * caller's. */
 ssize_t connection_send_now(struct connection *c, struct bytes data) MUST_USE;
+/* Content that only passes through, from a plain connection's socket to one that is plain or whose records the kernel seals,
+ * within the kernel: `most` bytes at most. Returns those that were received (> 0; what does not leave at once is `to`'s,
+ * and is lost with it), 0: `to` takes nothing now, wait for on_event; or -E_AGAIN: nothing goes this way now, whatever the
+ * reason, and the calls above say what there is. Errors and ends are told by those, too. */
+ssize_t connection_splice(struct connection *from, struct connection *to, size_t most) MUST_USE;
 /* Writes as much as the socket takes. Returns 0 when nothing is left, -E_AGAIN (on_event follows), -E_RESET, ... */
 int connection_flush(struct connection *c) MUST_USE;
 /* Ends our direction after what was sent: close_notify and FIN, in one packet with the last bytes where it can be. Takes effect with connection_flush(). */
 void connection_finish(struct connection *c);
 /* Whether nothing waits to be written. */
 bool connection_is_flushed(const struct connection *c);
+/* Bytes that do, but for those that TLS has not sealed yet. */
+size_t connection_waiting(const struct connection *c);
 /* To be called when the connection has nothing to do for now: gives storage back. */
 void connection_settle(struct connection *c);
 /* At once, whatever waits; accepts NULL. The socket is closed; with reset it ends with RST, so that the peer cannot take

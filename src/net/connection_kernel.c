@@ -138,10 +138,10 @@ static int say_all(struct tls_connection *t, bool at_end)
     int error = 0;
 
     while (!error && (bytes = records_word(&t->records, at_end, &type, word)) != 0) {
-        if (buffer_used(&c->out) && connection_write_socket(c, BYTES_NONE) < 0)
+        if (connection_waits(c) && connection_write_socket(c, BYTES_NONE) < 0)
             return -E_RESET;
         c->unsaid = true;
-        if (buffer_used(&c->out) || !c->writable)
+        if (connection_waits(c) || !c->writable)
             return -E_AGAIN;
         if (type == CONTENT_HANDSHAKE && kernel_tls_now() != KERNEL_TLS_NEW_KEYS) {
             records_fail(&t->records, -E_KEY_UPDATE, ALERT_INTERNAL_ERROR);
@@ -168,7 +168,7 @@ static int kernel_seal(struct connection *c)
 
     if (t->state == TLS_FAILED) /* only its alert leaves */
         buffer_drop(c->net->pool, &c->out);
-    if (buffer_used(&c->out))
+    if (connection_waits(c))
         return 0;
     watch_key(t);
     error = say_all(t, c->finish_asked && t->state == TLS_OPEN);

@@ -17,6 +17,18 @@ int connection_become(struct connection *from, struct connection *to, const stru
 int connection_read_socket(struct connection *c, struct buffer *into, size_t most) MUST_USE;
 /* Writes out and then data, in one call. Returns the bytes of data taken, or -E_RESET. */
 ssize_t connection_write_socket(struct connection *c, struct bytes data) MUST_USE;
+/* ---- splice.c: c->pipe, behind what is in out when it came and before what comes later ---- */
+/* To the socket. Returns 0 when it is empty, and gone, -E_AGAIN or -E_RESET. */
+int connection_drain_pipe(struct connection *c) MUST_USE;
+/* With its content. */
+void connection_drop_pipe(struct connection *c);
+size_t connection_pipe_bytes(const struct connection *c);
+/* Whether something waits for the socket. */
+static inline bool connection_waits(const struct connection *c)
+{
+    return c->pipe || buffer_used(&c->out);
+}
+
 /* What a plain connection does, and one whose records the kernel seals: small pieces are collected in out. */
 size_t connection_plain_room(const struct connection *c);
 ssize_t connection_plain_send(struct connection *c, struct bytes data) MUST_USE;

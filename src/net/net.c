@@ -36,6 +36,7 @@ void net_clear(struct net *n)
     if (n->loop)
         loop_timer_stop(n->loop, &n->trim_timer);
     loop_free(n->loop); /* first: it frees connections that were closed */
+    net_free_pipes(n);
     aead_cache_free(n->aeads);
     buffer_pool_free(n->pool);
     arena_cache_free(&n->arenas);

@@ -8,12 +8,16 @@
 #include "loop/loop.h"
 #include "tls/aead.h"
 
+struct splice_pipe;
+
 struct net {
     struct loop *loop;
     struct buffer_pool *pool;
     struct arena_cache arenas;
     struct aead_cache *aeads;
     struct slab connections, tls_connections;
+    struct splice_pipe *pipes; /* empty ones, for connection_splice() */
+    unsigned pipe_count;
     struct timer trim_timer;
     unsigned handshakes; /* since memory was given back last */
 };
@@ -21,6 +25,8 @@ struct net {
 /* Returns 0, -E_MEMORY or -E_SYSTEM. */
 int net_init(struct net *n) MUST_USE;
 void net_clear(struct net *n);
+/* Part of net_clear(). */
+void net_free_pipes(struct net *n);
 /* A handshake is complete, and what it took is free now: after many of them, when no more come, malloc's free pages go back to
  * the kernel. */
 void net_trim_later(struct net *n);

@@ -3,6 +3,7 @@
 #include "proxy/access.h"
 #include "proxy/forward.h"
 #include "proxy/tunnel.h"
+#include "upstream/h1_wire.h"
 
 enum { INTERIM_MOST = 32 }; /* 1xx responses before a final one */
 
@@ -206,44 +207,63 @@ static int pass_response_head(struct exchange *x)
     return error;
 }
 
+/* The next piece of the server's content to the client, within the kernel where it goes that way. Returns bytes, 0 when the
+ * client takes none now, -E_AGAIN: it does not. */
+static ssize_t splice_content(struct stream *server, struct stream *client)
+{
+    if (!server->ops->wire || !client->ops->wire)
+        return -E_AGAIN;
+    return h1_wire_splice(server->ops->wire(server), client->ops->wire(client));
+}
+
+/* The next piece of the server's content to the client. Returns its bytes (> 0), 0 when all has passed, -E_AGAIN, or an error
+ * that was dealt with. */
+static ssize_t pass_piece(struct exchange *x)
+{
+    struct stream *client = x->client, *server = &x->server->stream;
+    ssize_t sent = splice_content(server, client);
+    struct bytes data = BYTES_NONE;
+    int n;
+
+    x->client_blocks = sent == 0;
+    if (sent >= 0)
+        return sent ? sent : -E_AGAIN;
+    n = server->ops->look(server, &data);
+    if (n == STREAM_END)
+        return 0;
+    x->server_waited_for |= n == -E_AGAIN;
+    if (n < 0) {
+        if (n != -E_AGAIN)
+            exchange_fail_server(x, n);
+        return n;
+    }
+    sent = client->ops->send(client, data);
+    x->client_blocks = sent == 0;
+    if (sent == 0)
+        return -E_AGAIN;
+    if (sent < 0)
+        exchange_fail_send(x, (int)sent);
+    else
+        server->ops->took(server, (size_t)sent);
+    return sent;
+}
+
 /* The server's content to the client. Returns 0 when it has ended, -E_AGAIN, or an error that was dealt with. */
 static int pass_response_body(struct exchange *x)
 {
-    struct stream *client = x->client, *server = &x->server->stream;
     size_t budget = EXCHANGE_TURN_BYTES;
+    ssize_t n;
 
-    for (;;) {
-        struct bytes data = BYTES_NONE;
-        int n = server->ops->look(server, &data);
-        ssize_t sent;
-
-        if (n == STREAM_END)
-            break;
-        x->server_waited_for |= n == -E_AGAIN;
-        if (n == -E_AGAIN)
-            return n;
-        if (n < 0) {
-            exchange_fail_server(x, n);
-            return n;
-        }
-        sent = client->ops->send(client, data);
-        x->client_blocks = sent == 0;
-        if (sent == 0)
-            return -E_AGAIN;
-        if (sent < 0) {
-            exchange_fail_send(x, (int)sent);
-            return (int)sent;
-        }
-        server->ops->took(server, (size_t)sent);
-        x->response_bytes += (uint64_t)sent;
+    while ((n = pass_piece(x)) > 0) {
+        x->response_bytes += (uint64_t)n;
         x->server_progress = true;
-        if ((size_t)sent + EXCHANGE_PIECE_BYTES >= budget) {
+        if ((size_t)n + EXCHANGE_PIECE_BYTES >= budget) {
             loop_defer(exchange_loop(x), &x->again);
             return -E_AGAIN;
         }
-        budget -= (size_t)sent + EXCHANGE_PIECE_BYTES;
+        budget -= (size_t)n + EXCHANGE_PIECE_BYTES;
     }
-    return 0;
+    return (int)n;
 }
 
 static int pass_response(struct exchange *x)

@@ -50,6 +50,11 @@ static const struct fields *trailers(struct stream *s)
     return to ? &to->fields : NULL;
 }
 
+static struct h1_wire *wire(struct stream *s)
+{
+    return &of_stream(s)->wire;
+}
+
 static int send_head(struct stream *s, const struct message *m)
 {
     struct h1_session *h = of_stream(s);
@@ -80,6 +85,7 @@ static int flush(struct stream *s)
 static const struct stream_ops stream_ops = { .look = look,
                                               .took = took,
                                               .trailers = trailers,
+                                              .wire = wire,
                                               .send_head = send_head,
                                               .send = send_content,
                                               .end = end,

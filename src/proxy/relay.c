@@ -8,6 +8,7 @@
 
 enum {
     TURN_BYTES = 1024 * 1024, /* of one direction; then others have their turn */
+    SPLICE_FROM = 256 * 1024, /* handed over in one direction: it is one of bulk, which pays for a pipe */
     PIECE_BYTES = 256,        /* what each piece counts for beside its own: one byte is work too */
     CUT_POLL_LEAST_MS = 10, /* between two looks whether the last words before a reset have arrived; then ever longer */
     CUT_POLL_MOST_MS = 500,
@@ -109,6 +110,19 @@ static void take(struct relay *r, struct way *w, struct connection *from, size_t
         drop_filter(r);
 }
 
+/* A piece of a direction of bulk, within the kernel where it goes that way. As connection_splice(). */
+static ssize_t pass_through(struct relay *r, struct way *w, struct connection *from, struct connection *to)
+{
+    ssize_t n;
+
+    if (r->filter || w->bytes < SPLICE_FROM || w->source_ended || w->source_error)
+        return -E_AGAIN;
+    n = connection_splice(from, to, TURN_BYTES);
+    if (n > 0)
+        w->bytes += (uint64_t)n;
+    return n;
+}
+
 /* Passes the end on. */
 static int finish(struct way *w, struct connection *to)
 {
@@ -136,18 +150,21 @@ static int pump(struct relay *r, struct way *w, struct connection *from, struct 
 
         if (error)
             return error == -E_AGAIN ? 0 : error;
-        came = receive(w, from);
-        ready = look(r, w, from);
-        if (ready == 0 && !came) {
-            if (w->source_ended)
-                break;
-            *ret_failed = from;
-            return w->source_error;
+        sent = pass_through(r, w, from, to);
+        if (sent < 0) {
+            came = receive(w, from);
+            ready = look(r, w, from);
+            if (ready == 0 && !came) {
+                if (w->source_ended)
+                    break;
+                *ret_failed = from;
+                return w->source_error;
+            }
+            sent = ready ? connection_pass(to, next_piece(from, to, ready)) : 0; /* a filter may hold all of it back */
+            if (sent < 0)
+                return (int)sent;
+            take(r, w, from, (size_t)sent);
         }
-        sent = ready ? connection_pass(to, next_piece(from, to, ready)) : 0; /* a filter may hold all of it back */
-        if (sent < 0)
-            return (int)sent;
-        take(r, w, from, (size_t)sent);
         if ((size_t)sent + PIECE_BYTES >= budget) {
             loop_defer(loop_of(r), &r->again);
             return 0;
@@ -221,7 +238,7 @@ static void cut(struct relay *r)
     }
     if (w->source_error && !r->error)
         r->error = error_of(r, from, w->source_error);
-    waiting = buffer_used(&to->out) + socket_unsent(to->watch.fd);
+    waiting = connection_waiting(to) + socket_unsent(to->watch.fd);
     mark = w->bytes - waiting;
     if (mark != r->cut_mark || !r->cut_at_ns) {
         r->cut_mark = mark;

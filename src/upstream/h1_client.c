@@ -75,6 +75,11 @@ static void pace(struct stream *s, size_t most)
         connection_settle(c);
 }
 
+static struct h1_wire *wire(struct stream *s)
+{
+    return &client_of(s)->wire;
+}
+
 static int send_head(struct stream *s, const struct message *m)
 {
     struct h1_client *c = client_of(s);
@@ -103,6 +108,7 @@ static const struct stream_ops ops = { .look_head = look_head,
                                        .took = took,
                                        .trailers = trailers,
                                        .pace = pace,
+                                       .wire = wire,
                                        .send_head = send_head,
                                        .send = send_content,
                                        .end = end,

@@ -1,5 +1,7 @@
 #include "upstream/h1_wire.h"
 
+enum { SPLICE_LEAST = 256 * 1024 }; /* bytes of content to come: what pays for a pipe */
+
 int h1_wire_look_head(struct h1_wire *w, bool is_request, const struct h1_limits *limits)
 {
     struct connection *c = w->connection;
@@ -201,6 +203,21 @@ ssize_t h1_wire_send(struct h1_wire *w, struct bytes data)
             return error;
     }
     return sent;
+}
+
+ssize_t h1_wire_splice(struct h1_wire *from, struct h1_wire *to)
+{
+    ssize_t n;
+
+    if (from->in.kind != BODY_LENGTH || from->in.left < SPLICE_LEAST || to->chunked_out || to->out_left < from->in.left)
+        return -E_AGAIN;
+    n = connection_splice(from->connection, to->connection,
+                          from->in.left < SIZE_MAX ? (size_t)from->in.left : SIZE_MAX);
+    if (n > 0) {
+        h1_body_took(&from->in, (size_t)n);
+        to->out_left -= to->out_left != UINT64_MAX ? (uint64_t)n : 0;
+    }
+    return n;
 }
 
 int h1_wire_end(struct h1_wire *w, const struct fields *trailers)
