@@ -14,6 +14,8 @@
  * lets more be collected. A short read, or a socket that did not take all, takes that back. Idle or stalled, a
  * connection holds what it has content for.
  *
+ * Content that nobody has to look at can go from one socket to another within the kernel: connection_splice().
+ *
  * One thread. The memory of a closed connection stays until the end of the loop's turn. */
 #ifndef NET_CONNECTION_H
 #define NET_CONNECTION_H
@@ -47,10 +49,10 @@ struct connection {
     void *owner;
     struct buffer in;   /* plaintext that was received and not consumed */
     struct buffer out;  /* bytes for the socket */
-    struct splice_pipe *pipe; /* and before them, what came by connection_splice() and did not leave; NULL: nothing */
     uint32_t held;      /* of these, at the front, those that need not leave alone: they go with others, or when the owner settles */
+    uint32_t receive_most; /* the owner's: plain, so many bytes at most are received in one call; 0: what there is room for */
+    struct splice_pipe *pipe; /* what came by connection_splice() and did not leave yet: it goes before out; NULL: nothing */
     uint64_t wire_in, wire_out; /* bytes of the socket so far */
-    size_t receive_most; /* the owner's: plain, so many bytes at most are received in one call; 0: what there is room for */
     uint64_t data_in;   /* bytes that connection_receive() has given: what is TLS's own (tickets, alerts) is not among them */
     bool in_flow;       /* the last read filled a large buffer: the next ones are given more room */
     bool out_flow;      /* the socket took a full buffer at once: the next ones may be larger */

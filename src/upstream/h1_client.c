@@ -70,7 +70,7 @@ static void pace(struct stream *s, size_t most)
 
     client_of(s)->wire.lean = true;
     if (most)
-        c->receive_most = most;
+        c->receive_most = most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
     else
         connection_settle(c);
 }
