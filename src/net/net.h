@@ -17,7 +17,7 @@ struct net {
     struct aead_cache *aeads;
     struct slab connections, tls_connections;
     struct splice_pipe *pipes; /* empty ones, for connection_splice() */
-    unsigned pipe_count;
+    unsigned pipe_count;       /* and those in use */
     struct timer trim_timer;
     unsigned handshakes; /* since memory was given back last */
 };

@@ -1,7 +1,7 @@
 /* splice.c: bytes from one socket to another within the kernel: socket --> pipe --> socket.
  *
  * A pipe is filled only when it is empty, so that "nothing there" speaks of the socket, and belongs to the connection
- * that its content is for until that has left. */
+ * that its content is for until that has left. Readers who stall hold their pipes, and so their number is limited. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "net/connection_private.h"
 
 enum {
-    PIPES_KEPT = 16,         /* empty ones, of a thread */
+    PIPES_MOST = 32,         /* of a thread; content that would need more of them goes the usual way */
     PIPE_BYTES = 256 * 1024, /* what is on its way at once; where a user's pipes may hold less, it is less */
 };
 
@@ -20,13 +20,15 @@ struct splice_pipe {
     size_t bytes;
 };
 
-static void pipe_free(struct splice_pipe *p)
+static void pipe_free(struct net *net, struct splice_pipe *p)
 {
     close(p->out);
     close(p->in);
     free(p);
+    net->pipe_count--;
 }
 
+/* An empty one; NULL: there are enough, or the kernel has none. */
 static struct splice_pipe *pipe_get(struct net *net)
 {
     struct splice_pipe *p = net->pipes;
@@ -34,30 +36,26 @@ static struct splice_pipe *pipe_get(struct net *net)
 
     if (p) {
         net->pipes = p->next;
-        net->pipe_count--;
         return p;
     }
+    if (net->pipe_count >= PIPES_MOST)
+        return NULL;
     p = calloc(1, sizeof *p);
     if (!p || pipe2(ends, O_NONBLOCK | O_CLOEXEC) < 0) {
         free(p);
         return NULL;
     }
+    net->pipe_count++;
     p->out = ends[0];
     p->in = ends[1];
     (void)fcntl(p->in, F_SETPIPE_SZ, PIPE_BYTES);
     return p;
 }
 
-/* An empty one. */
 static void pipe_put(struct net *net, struct splice_pipe *p)
 {
-    if (net->pipe_count == PIPES_KEPT) {
-        pipe_free(p);
-        return;
-    }
     p->next = net->pipes;
     net->pipes = p;
-    net->pipe_count++;
 }
 
 void net_free_pipes(struct net *net)
@@ -65,7 +63,7 @@ void net_free_pipes(struct net *net)
     while (net->pipes) {
         struct splice_pipe *p = net->pipes;
         net->pipes = p->next;
-        pipe_free(p);
+        pipe_free(net, p);
     }
 }
 
@@ -77,7 +75,7 @@ size_t connection_pipe_bytes(const struct connection *c)
 void connection_drop_pipe(struct connection *c)
 {
     if (c->pipe)
-        pipe_free(c->pipe);
+        pipe_free(c->net, c->pipe);
     c->pipe = NULL;
 }
 

@@ -211,6 +211,17 @@ static void a_closed_connection_takes_its_pipe_along(void **state)
     f->to = NULL;
 }
 
+static void without_a_pipe_it_is_received_as_usual(void **state)
+{
+    struct fixture *f = *state;
+
+    f->net.pipe_count = UINT32_MAX;
+    assert_int_equal(say(f, 0, 100), 100);
+    assert_int_equal(connection_splice(f->from, f->to, MUCH), -E_AGAIN);
+    assert_int_equal(connection_receive(f->from), 100);
+    f->net.pipe_count = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +232,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_end_comes_behind_all_of_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_client_that_is_gone_is_told_by_the_next_flush, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_closed_connection_takes_its_pipe_along, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(without_a_pipe_it_is_received_as_usual, set_up, tear_down),
     };
 
     (void)signal(SIGPIPE, SIG_IGN); /* as the program does: splice() has no other way to be quiet */
