@@ -130,19 +130,28 @@ def per_megabyte(calls, *names):
     return sum(1 for r in calls.results(*names) if r >= 0) / (SIZE / MB)
 
 
-@pytest.mark.parametrize("kind", ["tls", "plain"])
-def test_a_download_is_read_and_written_in_quarters_of_a_megabyte(start, port, nginx, certificate, kind, pki):
+def test_a_download_is_read_and_written_in_quarters_of_a_megabyte(start, port, nginx, certificate, pki):
     """As far as the server is ahead: most of what is read fills its buffer. A sixth of the calls that 64 KB would take."""
-    worker = started(start, port, nginx.port, None if kind == "plain" else certificate).worker
-    with (tls_client(port, pki) if kind == "tls" else plain_client(port)) as c:
+    worker = started(start, port, nginx.port, certificate).worker
+    with tls_client(port, pki) as c:
         with Calls(worker) as calls:
             assert len(c.request(get("/20M")).body) == SIZE
     reads = calls.results("recvfrom")
     assert max(reads) == 262144
     assert sum(r for r in reads if r == 262144) >= SIZE / 2, calls.text(200)
-    if kind == "tls":
-        assert max(calls.results("sendmsg")) > 262144
+    assert max(calls.results("sendmsg")) > 262144
     assert per_megabyte(calls, "sendmsg") < 10
+
+
+def test_a_download_without_tls_is_neither_read_nor_written_by_us(start, port, nginx):
+    """It goes through a pipe, in large pieces where the server is ahead."""
+    worker = started(start, port, nginx.port, None).worker
+    with plain_client(port) as c:
+        with Calls(worker) as calls:
+            assert len(c.request(get("/20M")).body) == SIZE
+    assert sum(r for r in calls.results("recvfrom") if r > 0) < MB
+    assert sum(r for r in calls.results("splice") if r > 0) > 2 * (SIZE - MB), calls.text(200)
+    assert per_megabyte(calls, "splice") < 40
 
 
 @pytest.mark.parametrize("how", ["length", "chunked"])
