@@ -13,8 +13,8 @@ int connection_start(struct connection *c, struct net *net, int fd, const struct
 /* All that the connection `from` is becomes `to` (zeroed, of another kind), but for `in`, which the caller takes first:
  * socket, owner, what waits in out. `from` is gone. Returns 0, or -E_SYSTEM: then both are gone, and the socket. */
 int connection_become(struct connection *from, struct connection *to, const struct connection_ops *ops) MUST_USE;
-/* One read of so many bytes at most into the buffer's room. Returns bytes (0: the peer has ended), -E_AGAIN or -E_RESET. */
-int connection_read_socket(struct connection *c, struct buffer *into, size_t most) MUST_USE;
+/* One read of `limit` bytes at most into the buffer's room. Returns bytes (0: the peer has ended), -E_AGAIN or -E_RESET. */
+int connection_read_socket(struct connection *c, struct buffer *into, size_t limit) MUST_USE;
 /* Writes out and then data, in one call. Returns the bytes of data taken, or -E_RESET. */
 ssize_t connection_write_socket(struct connection *c, struct bytes data) MUST_USE;
 /* ---- splice.c: c->pipe, behind what is in out when it came and before what comes later ---- */

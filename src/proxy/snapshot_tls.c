@@ -132,9 +132,10 @@ static void ask_kernel(struct builder *b, const struct tls_policy_options *o)
                       "the kernel has no TLS here: Unlade protects the records itself\n"
                       "load its module with `modprobe tls`, then reload");
     else if (can == KERNEL_TLS_FIXED_KEYS)
-        build_warning(b, &o->records,
-                      "this kernel cannot change the keys of a connection: one whose client does (RFC 8446 4.6.3) is ended\n"
-                      "Linux 6.14 and later can; `records: user` always can");
+        build_warning(
+            b, &o->records,
+            "this kernel cannot change the keys of a connection: one whose client does (RFC 8446 4.6.3) is ended\n"
+            "Linux 6.14 and later can; `records: user` always can");
 }
 
 struct snapshot_policy *build_policy(struct builder *b, const char *name, const void *field)
