@@ -135,36 +135,41 @@ static void take_records(struct tls_connection *t)
 
 /* ---- Sending ---- */
 
-/* Free bytes that out can come to have, but for those that TLS's own answers and the end may need. */
+/* After a pause, the next content begins with small records. */
+static bool has_paused(const struct tls_connection *t)
+{
+    return t->own && t->staged == 0 && loop_now(t->base.net->loop) - t->sent_ns > PAUSE_NS;
+}
+
+/* Free bytes that out can come to have for content, but for those that TLS's own answers and the end may need. */
 static size_t out_room(const struct tls_connection *t)
 {
     size_t room = connection_out_room(&t->base), kept = RECORDS_ANSWER + TLS_RECORD_OVERHEAD;
 
-    if (t->own) /* whenever it is taken, the content may begin with small records */
-        kept += RECORDS_SMALL_EXTRA + RECORDS_UPDATE;
+    if (t->own) /* a KeyUpdate goes first */
+        kept += records_small_extra(&t->records, has_paused(t)) + (records_owes(&t->records) ? RECORDS_UPDATE : 0);
     return room > kept ? room - kept : 0;
 }
 
+/* What fits holds however it is cut: n bytes fewer than before, at the least, are left after n bytes were taken. */
 static size_t tls_room(const struct connection *c)
 {
     const struct tls_connection *t = tls_of(c);
-    size_t most, whole;
+    size_t room = t->state == TLS_OPEN ? out_room(t) : 0, most, around;
 
-    if (t->state != TLS_OPEN)
+    if (room == 0)
         return 0;
     most = t->own ? t->records.plain_most : tls_session_piece(t->session);
-    whole = out_room(t) / (most + overhead(t)) * most;
-    return whole > t->staged ? whole - t->staged : 0;
+    around = (room + most - 1) / most * overhead(t) + t->staged;
+    return room > around ? room - around : 0;
 }
 
 /* Content is about to be sealed. */
 static void note_sending(struct tls_connection *t)
 {
-    uint64_t now = loop_now(t->base.net->loop);
-
-    if (t->own && t->staged == 0 && now - t->sent_ns > PAUSE_NS)
+    if (has_paused(t))
         records_paused(&t->records);
-    t->sent_ns = now;
+    t->sent_ns = loop_now(t->base.net->loop);
 }
 
 /* Fills the staged record up. Returns the bytes taken or an error. */
@@ -184,6 +189,15 @@ static ssize_t stage(struct tls_connection *t, struct bytes data)
     return error ? error : (ssize_t)n;
 }
 
+/* Of so many bytes, those that make whole records: straight from the owner's memory. */
+static size_t whole_records(const struct tls_connection *t, size_t bytes)
+{
+    size_t most = piece(t), small = t->own ? (t->records.small_left + most - 1) / most * most : 0;
+
+    bytes -= bytes % most;
+    return small && bytes > small ? small : bytes; /* then come larger ones */
+}
+
 static ssize_t tls_send(struct connection *c, struct bytes data)
 {
     struct tls_connection *t = tls_of(c);
@@ -195,11 +209,9 @@ static ssize_t tls_send(struct connection *c, struct bytes data)
         note_sending(t);
     while (taken < data.size) {
         struct bytes rest = bytes_from(data, taken);
-        size_t whole = rest.size >= TLS_RECORD_PLAIN ? TLS_RECORD_PLAIN : piece(t);
-        ssize_t n;
+        ssize_t n = t->staged ? 0 : (ssize_t)whole_records(t, rest.size);
 
-        if (rest.size >= whole && t->staged == 0) { /* straight from the owner's memory */
-            n = (ssize_t)(rest.size - rest.size % whole);
+        if (n) {
             int error = seal(t, bytes_part(rest, 0, (size_t)n));
             if (error)
                 return error;
@@ -497,7 +509,8 @@ struct connection *connection_new_tls_server(struct net *net, int fd, const stru
     return NULL;
 }
 
-struct connection *connection_start_tls_server(struct connection *plain, const struct tls_server_hooks *hooks)
+/* What the plain connection has received is TLS's. NULL: it is gone. */
+static struct tls_connection *start_tls(struct connection *plain)
 {
     struct tls_connection *t = connection_alloc(&plain->net->tls_connections, sizeof *t);
     struct buffer received = plain->in;
@@ -510,29 +523,31 @@ struct connection *connection_start_tls_server(struct connection *plain, const s
         return NULL;
     }
     t->cipher = received;
-    t->untried = buffer_used(&received) > 0;
-    t->hooks = hooks;
     t->alert = -1;
+    return t;
+}
+
+struct connection *connection_start_tls_server(struct connection *plain, const struct tls_server_hooks *hooks)
+{
+    struct tls_connection *t = start_tls(plain);
+
+    if (!t)
+        return NULL;
+    t->untried = buffer_used(&t->cipher) > 0;
+    t->hooks = hooks;
     return &t->base;
 }
 
 struct connection *connection_start_tls_client(struct connection *plain, struct tls_session *session)
 {
-    struct tls_connection *t = connection_alloc(&plain->net->tls_connections, sizeof *t);
-    struct buffer received = plain->in;
+    struct tls_connection *t = start_tls(plain);
 
-    plain->in = (struct buffer){ 0 };
-    if (!t || connection_become(plain, &t->base, &tls_ops) < 0) {
-        buffer_drop(plain->net->pool, &received);
+    if (!t) {
         tls_session_free(session);
-        if (!t)
-            connection_close(plain, true);
         return NULL;
     }
-    t->cipher = received;
     t->session = session;
     t->state = TLS_HANDSHAKE;
-    t->alert = -1;
     return &t->base;
 }
 

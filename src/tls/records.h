@@ -81,6 +81,12 @@ static inline size_t records_sealed_size(const struct tls_records *r, size_t pla
     size_t records = (small + RECORDS_SMALL_PLAIN - 1) / RECORDS_SMALL_PLAIN + (plain_bytes + r->plain_most - 1) / r->plain_most;
     return plain_bytes + records * record_overhead(&r->write) + RECORDS_UPDATE;
 }
+/* Bytes that the small records which are still to come, all of them after a pause, add to what full ones take. */
+static inline size_t records_small_extra(const struct tls_records *r, bool paused)
+{
+    size_t bytes = r->plain_most <= RECORDS_SMALL_PLAIN ? 0 : paused ? RECORDS_SMALL_BYTES : r->small_left;
+    return (bytes + RECORDS_SMALL_PLAIN - 1) / RECORDS_SMALL_PLAIN * record_overhead(&r->write);
+}
 /* Nothing was sent for a while: what comes next is to arrive early. */
 static inline void records_paused(struct tls_records *r)
 {
