@@ -126,5 +126,5 @@ void h2_budget_update(struct h2_budget *b, int32_t increment)
 
 bool h2_budget_is_strained(const struct h2_budget *b)
 {
-    return b->filled_ns && b->left < BUDGET_MOST / 2;
+    return b->filled_ns && b->left < BUDGET_MOST / 8 * 7;
 }

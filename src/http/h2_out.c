@@ -66,7 +66,7 @@ static size_t connection_most(const struct h2 *h)
     if (window <= 0 || room <= H2_FRAME_HEAD)
         return 0;
     if (window < ROOM_LEAST && h2_budget_is_strained(&h->budget))
-        return 0; /* pieces of it would come back as small ones: the rest of the 64 KB that are on their way joins them */
+        return 0; /* as for a stream's window: it was 64 KB at the least */
     heads = (room / 16384 + 1) * H2_FRAME_HEAD;
     room = room > heads ? room - heads : 0;
     return room < (size_t)window ? room : (size_t)window;
@@ -130,6 +130,16 @@ void h2_out_window(struct h2_stream *s)
     wait_for_turn(s);
 }
 
+/* A peer that answers each frame with updates of just its size makes ever smaller frames of a window. Where that has become many,
+ * a stream waits for what is on its way, which joins what there is; unless its window was never much. */
+static bool waits_for_more(const struct h2_stream *s, int32_t window)
+{
+    nghttp2_session *session = s->h2->session;
+
+    return window < ROOM_LEAST && (uint64_t)window < s->out_left && h2_budget_is_strained(&s->h2->budget) &&
+           nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE) >= 2 * ROOM_LEAST;
+}
+
 size_t h2_out_room(struct stream *st)
 {
     struct h2_stream *s = h2_stream_of(st);
@@ -139,8 +149,8 @@ size_t h2_out_room(struct stream *st)
     if (!s->h2 || !s->live || s->error)
         return 0;
     window = nghttp2_session_get_stream_remote_window_size(s->h2->session, s->id);
-    s->blocked_by_peer = window <= 0;
-    if (window <= 0 || others_first(s))
+    s->blocked_by_peer = window <= 0 || waits_for_more(s, window);
+    if (s->blocked_by_peer || others_first(s))
         return 0;
     most = connection_most(s->h2);
     if (most > (size_t)window)

@@ -194,7 +194,7 @@ void h2_budget_refund(struct h2_budget *b, int64_t points);
 void h2_budget_frame(struct h2 *h, const nghttp2_frame_hd *hd);
 void h2_budget_sent(struct h2_budget *b, size_t length, bool cut);
 void h2_budget_update(struct h2_budget *b, int32_t increment);
-/* Half of it is used up: what is not urgent should make the peer say less. */
+/* An eighth of it is used up: what is not urgent should make the peer say less. */
 bool h2_budget_is_strained(const struct h2_budget *b);
 
 /* h2_watch.c */

@@ -98,7 +98,7 @@ def test_floods_leave_no_memory_behind(released, port, pki):
         return pss(released.worker)
 
     first = rounds(3)
-    assert rounds(10) - first < MB
+    assert rounds(10) - first < 2 * MB  # chunks of 64 KB, and pages that malloc gives back or not
 
 
 @pytest.mark.memory
