@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "net/connection_private.h"
+#include "net/tls_connection.h"
 
 enum {
     PIPES_MOST = 32,         /* of a thread; content that would need more of them goes the usual way */
@@ -127,13 +127,19 @@ static ssize_t fill(struct splice_pipe *p, struct connection *from, size_t most)
     return n;
 }
 
+/* Whether what is written to its socket is sealed by nobody, or by the kernel, now or once all of ours has left. */
+static bool takes_plain(const struct connection *c)
+{
+    return !connection_is_tls(c) || c->kernel_seals || tls_of(c)->kernel;
+}
+
 ssize_t connection_splice(struct connection *from, struct connection *to, size_t most)
 {
     struct splice_pipe *p;
     ssize_t n;
     int error;
 
-    if (connection_is_tls(from) || buffer_used(&from->in) || !from->readable || most == 0)
+    if (!takes_plain(to) || connection_is_tls(from) || buffer_used(&from->in) || !from->readable || most == 0)
         return -E_AGAIN;
     error = connection_flush(to); /* with which its records may move to the kernel */
     if (error == -E_AGAIN)
