@@ -3,7 +3,6 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import select
 import socket
 import ssl
 import struct
@@ -18,7 +17,7 @@ from support.client import connect, context, plain_client, tls_client
 from support.ports import free_port
 from support.raw import RawServer, digest_of, noise, read_all, read_exactly, reset
 from support.unlade import site
-from support.waiting import LONG, until
+from support.waiting import LONG, ready, until
 
 
 def relay(port, to, certificate=None, listener=None, **options):
@@ -102,7 +101,7 @@ class Memory:
                 else:
                     self.tls.write(block)
                 waiting = self.outgoing.read()
-            readable, writable, _ = select.select([self.sock], [self.sock] if waiting else [], [], LONG)
+            readable, writable = ready(self.sock, bool(waiting), LONG)
             assert readable or writable, "stuck"
             if writable:
                 waiting = waiting[self.sock.send(waiting):]

@@ -8,7 +8,6 @@
 
 It shares nothing with the code under test: frames are written by hand, field sections too (fields()); what comes is read
 by python3-hpack. What it does unasked (acknowledge SETTINGS and PING, open windows) can be switched off, one by one."""
-import select
 import socket
 import ssl
 import struct
@@ -20,7 +19,7 @@ from hpack.huffman import HuffmanEncoder
 from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 
 from support.client import Closed, connect, context
-from support.waiting import LONG
+from support.waiting import LONG, ready
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -462,7 +461,7 @@ class H2:
             if taken or received:
                 moved = time.monotonic()
             else:
-                select.select([self.socket], [self.socket], [], 0.02)
+                ready(self.socket, True, 0.02)
         self._replies = None
         self.stuck = bool(waiting) and not self.closed and not self.refused_bytes
         return sent

@@ -1,4 +1,5 @@
 """Waiting for things to become true, and times that are generous enough for a sanitized binary on a busy machine."""
+import select
 import time
 
 LONG = 30.0   # seconds until something that must happen counts as not happening
@@ -15,3 +16,11 @@ def until(condition, what, seconds=LONG, pause=0.01):
         if time.monotonic() > end:
             raise AssertionError(f"waited {seconds:.0f} s in vain for {what}")
         time.sleep(pause)
+
+
+def ready(sock, for_writing, seconds):
+    """(readable, writable), once it is either; select() would refuse descriptors past 1,023."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN | (select.POLLOUT if for_writing else 0))
+    events = sum(event for _, event in poll.poll(seconds * 1000))
+    return bool(events & ~select.POLLOUT), bool(events & select.POLLOUT)
