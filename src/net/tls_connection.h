@@ -1,5 +1,9 @@
-/* tls_connection.h: a connection under TLS from within, for connection_tls.c, which leads it through the handshake and whose
- * records are the session's or our own, and connection_kernel.c, to which its directions may move one after the other. */
+/* tls_connection.h: a connection under TLS from within, for the files that make it:
+ *
+ *     connection_handshake.c   how it begins and comes to its keys
+ *     connection_tls.c         what it receives: records that the session opens, or that are our own
+ *     connection_sealing.c     what it sends: staged, sealed; and how it fails
+ *     connection_kernel.c      where the kernel seals and opens: its directions may move there, one after the other */
 #ifndef NET_TLS_CONNECTION_H
 #define NET_TLS_CONNECTION_H
 
@@ -36,12 +40,38 @@ static inline struct tls_connection *tls_of(const struct connection *c)
     return CONTAINER_OF(c, struct tls_connection, base);
 }
 
-/* The connection can be used no more, but to say so: the alert that is owed leaves as far as it goes. Returns the error. */
-int tls_connection_fail(struct tls_connection *t, int error);
+/* ---- connection_handshake.c ---- */
+
+/* The handshake, as far as what is in cipher brings it. Returns 0 when it is complete, -E_AGAIN, or as connection_receive(). */
+int tls_connection_handshake(struct tls_connection *t) MUST_USE;
+
+/* ---- connection_tls.c ---- */
+
+extern const struct connection_ops tls_connection_ops; /* before anything moves to the kernel */
+/* One read into cipher. Returns its bytes (> 0), -E_AGAIN, -E_TRUNCATED at the end, or an error. */
+int tls_connection_read_more(struct tls_connection *t) MUST_USE;
 int tls_connection_receive(struct connection *c) MUST_USE;
 bool tls_connection_holds(const struct connection *c);
 void tls_connection_settle(struct connection *c);
 void tls_connection_release(struct connection *c);
+
+/* ---- connection_sealing.c ---- */
+
+/* Makes so many bytes free at the end of out, if there can be; what is staged is among them and moves along. Returns 0 or
+ * -E_MEMORY; whether they are there, buffer_room() says. */
+int tls_connection_reserve_out(struct tls_connection *t, size_t bytes) MUST_USE;
+/* What is staged comes to out. Returns 0 or an error. */
+int tls_connection_seal_staged(struct tls_connection *t) MUST_USE;
+/* What TLS itself has to say, when there is room for it: else with a later flush. Returns 0 or an error. */
+int tls_connection_answer(struct tls_connection *t) MUST_USE;
+size_t tls_connection_room(const struct connection *c);
+ssize_t tls_connection_send(struct connection *c, struct bytes data) MUST_USE;
+ssize_t tls_connection_pass(struct connection *c, struct bytes data) MUST_USE;
+int tls_connection_seal(struct connection *c) MUST_USE;
+/* The connection can be used no more, but to say so: the alert that is owed leaves as far as it goes. Returns the error. */
+int tls_connection_fail(struct tls_connection *t, int error);
+/* The same before there are keys: the alert leaves in clear. */
+int tls_connection_fail_with_alert(struct tls_connection *t, uint8_t alert, int error);
 
 /* ---- connection_kernel.c ----
  *
