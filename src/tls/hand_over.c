@@ -4,8 +4,9 @@
  * logged: the records that come behind that (session tickets) are under the application keys, and are counted as
  * they pass the BIO; by their outer types they could not be told from the handshake's. The client's Finished was the last
  * record under its handshake key, so reading begins with record 0.
- * TLS 1.2: the session has the master secret. Finished was record 0 of either direction, and the explicit nonce of AES-GCM goes on from
- * the one that ours carried: OpenSSL begins it at random. */
+ * TLS 1.2: the session has the master secret. Our Finished was record 0; the client's began there, and may have been cut into several
+ * (RFC 5246 6.2.1): they are counted, too, as the library takes them. The explicit nonce of AES-GCM goes on from the one that
+ * our Finished carried: OpenSSL begins it at random. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,36 +53,50 @@ void hand_over_note_secret(const SSL *ssl, const char *line)
         h->secret_bytes = read_hex(secret + 1, h->client_secret, sizeof h->client_secret);
     } else if (strncmp(line, server, sizeof server - 1) == 0) {
         if (read_hex(secret + 1, h->server_secret, sizeof h->server_secret) != 0)
-            h->records = 0;
+            h->sent.records = 0;
     }
 }
 
-/* Follows the records that we send, wherever the pieces are cut. */
+/* A record has passed whole. is_1_3: ChangeCipherSpec changes nothing there. */
+static void count_record(struct record_trail *t, bool is_1_3)
+{
+    t->records = t->head[0] == CONTENT_CHANGE_CIPHER_SPEC && !is_1_3 ? 0 : t->records + 1;
+    t->nonce = 0;
+    for (size_t i = RECORD_HEADER; i < sizeof t->head; i++)
+        t->nonce = t->nonce << 8 | t->head[i];
+    t->head_bytes = 0;
+}
+
+/* Follows the records, wherever the pieces are cut. */
+static void follow(struct record_trail *t, struct bytes passing, bool is_1_3)
+{
+    while (passing.size) {
+        size_t n = 1;
+
+        if (t->head_bytes < sizeof t->head && (t->head_bytes < RECORD_HEADER || t->left)) {
+            t->head[t->head_bytes++] = passing.at[0];
+            if (t->head_bytes == RECORD_HEADER)
+                t->left = (size_t)t->head[3] << 8 | t->head[4];
+            else if (t->head_bytes > RECORD_HEADER)
+                t->left--;
+        } else {
+            n = passing.size < t->left ? passing.size : t->left;
+            t->left -= n;
+        }
+        passing = bytes_from(passing, n);
+        if (t->head_bytes >= RECORD_HEADER && t->left == 0)
+            count_record(t, is_1_3);
+    }
+}
+
 void hand_over_note_sent(struct hand_over *h, struct bytes sent)
 {
-    while (sent.size) {
-        size_t n;
+    follow(&h->sent, sent, h->secret_bytes != 0);
+}
 
-        if (h->head_bytes < sizeof h->head && (h->head_bytes < RECORD_HEADER || h->left)) {
-            h->head[h->head_bytes++] = sent.at[0];
-            sent = bytes_from(sent, 1);
-            if (h->head_bytes == RECORD_HEADER)
-                h->left = (size_t)h->head[3] << 8 | h->head[4];
-            else if (h->head_bytes > RECORD_HEADER)
-                h->left--;
-        } else {
-            n = sent.size < h->left ? sent.size : h->left;
-            h->left -= n;
-            sent = bytes_from(sent, n);
-        }
-        if (h->head_bytes >= RECORD_HEADER && h->left == 0) {
-            h->records = h->head[0] == CONTENT_CHANGE_CIPHER_SPEC && !h->secret_bytes ? 0 : h->records + 1;
-            h->nonce = 0;
-            for (size_t i = RECORD_HEADER; i < sizeof h->head; i++)
-                h->nonce = h->nonce << 8 | h->head[i];
-            h->head_bytes = 0;
-        }
-    }
+void hand_over_note_taken(struct hand_over *h, struct bytes taken)
+{
+    follow(&h->taken, taken, h->secret_bytes != 0);
 }
 
 struct hand_over *hand_over_new(void)
@@ -129,7 +144,7 @@ static bool take_1_3(const struct tls_session *s, struct traffic_keys *keys)
         return false;
     memcpy(client->secret, h->client_secret, keys->secret_bytes);
     memcpy(server->secret, h->server_secret, keys->secret_bytes);
-    keys->write.sequence = h->records;
+    keys->write.sequence = h->sent.records;
     return traffic_keys_expand(keys) == 0;
 }
 
@@ -141,14 +156,14 @@ static bool take_1_2(const struct tls_session *s, struct traffic_keys *keys)
         session && SSL_SESSION_get_master_key(session, master, sizeof master) == sizeof master &&
         SSL_get_client_random(s->ssl, client_random, sizeof client_random) == sizeof client_random &&
         SSL_get_server_random(s->ssl, server_random, sizeof server_random) == sizeof server_random &&
-        s->hand_over->records == 1 &&
+        s->hand_over->sent.records == 1 && s->hand_over->taken.records > 0 &&
         traffic_keys_expand_master(keys, bytes_of(master, sizeof master), bytes_of(client_random, sizeof client_random),
                                    bytes_of(server_random, sizeof server_random), s->is_client) == 0;
 
     explicit_bzero(master, sizeof master);
-    keys->read.sequence = 1;
+    keys->read.sequence = s->hand_over->taken.records;
     keys->write.sequence = 1;
-    keys->write.explicit_nonce = s->hand_over->nonce + 1;
+    keys->write.explicit_nonce = s->hand_over->sent.nonce + 1;
     return ok;
 }
 

@@ -25,15 +25,20 @@ struct tls_context {
     size_t alpn_size;
 };
 
+/* The records of one direction, counted as their bytes pass. */
+struct record_trail {
+    uint64_t records; /* under the present keys: since the server's secret was logged (TLS 1.3), or behind ChangeCipherSpec */
+    uint64_t nonce;   /* the first eight bytes behind the last record's header */
+    size_t left;      /* bytes of the record that is passing */
+    uint8_t head[13];
+    uint8_t head_bytes;
+};
+
 /* What passes during a handshake and is needed to go on without the library; hand_over.c. */
 struct hand_over {
     uint8_t client_secret[48], server_secret[48]; /* TLS 1.3: traffic secrets */
     size_t secret_bytes;
-    uint64_t records; /* sent under the present keys: since the server's secret was logged, or behind ChangeCipherSpec */
-    uint64_t nonce;   /* the first eight bytes behind the last record's header */
-    size_t left;      /* bytes of the record that is being sent */
-    uint8_t head[13];
-    uint8_t head_bytes;
+    struct record_trail sent, taken; /* taken: by the library, of what came */
 };
 
 struct tls_session {
@@ -73,8 +78,9 @@ struct hand_over *hand_over_new(void); /* NULL: memory */
 void hand_over_free(struct hand_over *h); /* wipes it; accepts NULL */
 /* SSL_CTX_set_keylog_callback: of the sessions that will be handed over. */
 void hand_over_note_secret(const SSL *ssl, const char *line);
-/* These bytes went to the peer. */
+/* These bytes went to the peer; came from it, and the library took them. */
 void hand_over_note_sent(struct hand_over *h, struct bytes sent);
+void hand_over_note_taken(struct hand_over *h, struct bytes taken);
 /* Frees the library's object; what the session is still asked for was kept. false: there is no memory for that. */
 bool session_drop_engine(struct tls_session *s) MUST_USE;
 

@@ -23,7 +23,8 @@ enum {
     RECORD_HEADER = 5,             /* bytes */
     RECORD_EXPLICIT_NONCE = 8,
     RECORD_PLAIN_MOST = 16384,     /* of content (RFC 8446 5.1) */
-    RECORD_CIPHER_MOST_1_3 = RECORD_PLAIN_MOST + 256, /* behind the header (RFC 8446 5.2) */
+    RECORD_CIPHER_MOST_1_3 = RECORD_PLAIN_MOST + 1 + AEAD_TAG, /* behind the header: content, type and padding have a limit (RFC 8446
+                                                                  5.4), which with tags of this size is below that of 5.2 */
     RECORD_CIPHER_MOST_1_2 = RECORD_PLAIN_MOST + 2048, /* RFC 5246 6.2.3 */
     RECORD_OVERHEAD_MOST = 29,     /* that sealing adds: header, explicit nonce, tag; or header, type, tag */
 };

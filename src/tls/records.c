@@ -215,7 +215,8 @@ static int next_record(struct tls_records *r, struct bytes received)
     if (received.size < RECORD_HEADER)
         return 0;
     bytes = (size_t)received.at[3] << 8 | received.at[4];
-    if (received.at[1] != 3 || (r->read.version == 0x0303 && received.at[2] != 3))
+    /* RFC 8446 5.1: the version there "MUST be ignored for all purposes"; the tag covers it as it came. */
+    if (r->read.version == 0x0303 && (received.at[1] != 3 || received.at[2] != 3))
         return fail(r, -E_TLS, ALERT_PROTOCOL_VERSION);
     /* Under TLS 1.3 everything is encrypted, and looks like content, once the handshake is complete. */
     if (r->read.version == 0x0304 && received.at[0] != CONTENT_APPLICATION_DATA)

@@ -23,7 +23,6 @@
 enum {
     RECORDS_SMALL_PLAIN = 1369,     /* bytes of content: record and TCP header fit a segment of 1,500 bytes, options included */
     RECORDS_SMALL_BYTES = 32 * 1024, /* of content that leave in small records after a pause */
-    RECORDS_SMALL_EXTRA = (RECORDS_SMALL_BYTES / RECORDS_SMALL_PLAIN + 1) * RECORD_OVERHEAD_MOST, /* bytes */
     RECORDS_UPDATE = 32,            /* bytes: a KeyUpdate's record, at most */
     RECORDS_MESSAGES_MOST = 32,     /* of TLS's own without content between them, */
     RECORDS_UPDATES_MOST = 1024,    /* but of KeyUpdates: Java asks anew with each record that it receives before our key */
@@ -73,8 +72,7 @@ static inline size_t records_piece(const struct tls_records *r)
     size_t most = r->small_left ? RECORDS_SMALL_PLAIN : RECORD_PLAIN_MOST;
     return most < r->plain_most ? most : r->plain_most;
 }
-/* Bytes that sealing so much content takes at most, with a KeyUpdate that is due. Those that leave in small records take
- * RECORDS_SMALL_EXTRA more than in full ones. */
+/* Bytes that sealing so much content takes at most, with a KeyUpdate that is due. */
 static inline size_t records_sealed_size(const struct tls_records *r, size_t plain_bytes)
 {
     size_t small = plain_bytes < r->small_left ? plain_bytes : r->small_left;

@@ -25,6 +25,8 @@ static int bio_read(BIO *bio, char *into, size_t size, size_t *ret_read)
         return 0;
     }
     memcpy(into, s->in->at, n);
+    if (s->hand_over)
+        hand_over_note_taken(s->hand_over, bytes_part(*s->in, 0, n));
     *s->in = bytes_from(*s->in, n);
     *ret_read = n;
     return 1;

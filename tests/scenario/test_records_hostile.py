@@ -308,7 +308,7 @@ def test_any_cut_of_records_and_segments_is_the_same_content(speak, faces, versi
     while plain:
         n = r.choice((1, r.randint(1, 100), r.randint(1, PLAIN_MOST), PLAIN_MOST))
         piece, plain = plain[:n], plain[n:]
-        padding = r.choice((0, 0, 1, PLAIN_MOST - len(piece))) if version == "1.3" else 0
+        padding = r.choice((0, 0, min(1, PLAIN_MOST - len(piece)), PLAIN_MOST - len(piece))) if version == "1.3" else 0
         wire.append(c.seal(piece, padding=padding))
         if r.random() < .1:
             wire.append(c.seal(b""))
@@ -487,12 +487,33 @@ def test_content_over_the_limit_is_record_overflow(speak, layer, version):
     expect_alert(c, layer, RECORD_OVERFLOW)
 
 
-def test_padding_over_the_limit_does_no_harm(speak):
-    """RFC 8446 5.4 forbids it to who sends it; who receives it may refuse it (record_overflow) or take the content."""
+@pytest.mark.parametrize("more", [1, 239])
+def test_padding_over_the_limit_is_record_overflow(speak, layer, more):
+    """RFC 8446 5.4: the size of a record has its limit with padding, too. OpenSSL takes the content."""
     c = speak()
-    c.send(c.seal(get(), padding=PLAIN_MOST + 255 - len(get())))
+    c.send(c.seal(get(), padding=PLAIN_MOST + more - len(get())))
     kind, content = next(r for r in c.records() if r[0] != HANDSHAKE)
-    assert (kind, content) in [(APPLICATION_DATA, ANSWER), (ALERT, bytes([FATAL, RECORD_OVERFLOW]))]
+    refused = (ALERT, bytes([FATAL, RECORD_OVERFLOW]))
+    assert (kind, content) in ([refused] if layer == "user" else [refused, (APPLICATION_DATA, ANSWER)])
+
+
+@pytest.mark.parametrize("version", [b"\3\1", b"\3\4", b"\2\0", b"\0\0"])
+def test_the_version_of_a_record_is_ignored_in_tls_1_3(speak, layer, version):
+    """RFC 8446 5.1. OpenSSL looks at it."""
+    c = speak()
+    c.send(c.seal(get(), version=version))
+    if layer == "user":
+        assert c.read_content(len(ANSWER)) == ANSWER
+        expect_served(c)
+    else:
+        expect_alert(c, layer, None, (PROTOCOL_VERSION, UNEXPECTED_MESSAGE, BAD_RECORD_MAC, DECODE_ERROR))
+
+
+@pytest.mark.parametrize("version", [b"\3\1", b"\3\4", b"\2\0", b"\0\0"])
+def test_another_version_than_was_negotiated_is_refused_in_tls_1_2(speak, layer, version):
+    c = speak("1.2")
+    c.send(c.seal(get(), version=version))
+    expect_alert(c, layer, PROTOCOL_VERSION)
 
 
 @pytest.mark.parametrize("size", [1, 100, PLAIN_MOST + 1])

@@ -123,18 +123,18 @@ class RecordClient:
 
     # ---- what is sent ----
 
-    def seal(self, content=b"", kind=APPLICATION_DATA, padding=0, break_tag=False):
-        """One record of the content, however long it is."""
+    def seal(self, content=b"", kind=APPLICATION_DATA, padding=0, break_tag=False, version=b"\3\3"):
+        """One record of the content, however long it is; its header says this version, and the tag knows it."""
         w = self.write
         if self.version == "1.3":
             inner = content + bytes([kind]) + bytes(padding) if kind is not None else bytes(padding)
-            header = struct.pack(">BHH", APPLICATION_DATA, 0x0303, len(inner) + 16)
+            header = struct.pack(">B2sH", APPLICATION_DATA, version, len(inner) + 16)
             body = w.cipher.encrypt(w.nonce(), inner, header)
         else:
-            additional = struct.pack(">QBHH", w.sequence, kind, 0x0303, len(content))
+            additional = struct.pack(">QB2sH", w.sequence, kind, version, len(content))
             explicit = b"" if len(w.iv) == 12 else struct.pack(">Q", w.sequence)
             body = explicit + w.cipher.encrypt(w.iv + explicit if explicit else w.nonce(), content, additional)
-            header = struct.pack(">BHH", kind, 0x0303, len(body))
+            header = struct.pack(">B2sH", kind, version, len(body))
         w.sequence += 1
         if break_tag:
             body = body[:-1] + bytes([body[-1] ^ 1])

@@ -99,8 +99,8 @@ static inline void client_says(struct record_pair *p, int type, const void *cont
 
 #define CLIENT_SAYS(p, type, literal) client_says(p, type, literal, sizeof(literal) - 1)
 
-/* TLS 1.3: a record of the client's whose plaintext is `inner`, type and padding included, of any size. */
-static inline void client_says_inner(struct record_pair *p, const uint8_t *inner, size_t bytes)
+/* TLS 1.3: a record of the client's whose plaintext is `inner`, type and padding included, of any size; its header names a version. */
+static inline void client_says_inner_as(struct record_pair *p, const uint8_t version[2], const uint8_t *inner, size_t bytes)
 {
     struct buffer *b = &p->to_server;
     struct record_keys *k = &p->client.write;
@@ -112,10 +112,15 @@ static inline void client_says_inner(struct record_pair *p, const uint8_t *inner
     memcpy(nonce, k->key.iv, sizeof nonce);
     for (int i = 0; i < 8; i++)
         nonce[AEAD_NONCE - 1 - i] ^= (uint8_t)(k->key.sequence >> 8 * i);
-    memcpy(at, (uint8_t[]){ 23, 3, 3, (uint8_t)((bytes + AEAD_TAG) >> 8), (uint8_t)(bytes + AEAD_TAG) }, 5);
+    memcpy(at, (uint8_t[]){ 23, version[0], version[1], (uint8_t)((bytes + AEAD_TAG) >> 8), (uint8_t)(bytes + AEAD_TAG) }, 5);
     assert_int_equal(aead_run(p->cache, &k->holder, &job), 0);
     k->key.sequence++;
     buffer_commit(b, bytes + 5 + AEAD_TAG);
+}
+
+static inline void client_says_inner(struct record_pair *p, const uint8_t *inner, size_t bytes)
+{
+    client_says_inner_as(p, (const uint8_t[]){ 3, 3 }, inner, bytes);
 }
 
 /* The client follows: its next records are under its next key. */

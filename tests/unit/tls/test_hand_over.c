@@ -319,6 +319,114 @@ static uint64_t last_nonce(const uint8_t *sent, size_t bytes)
     return nonce;
 }
 
+/* The client's keys of TLS 1.2, as soon as it has the master secret. */
+static struct tls_records client_1_2(const SSL *client, uint8_t aead)
+{
+    struct traffic_keys keys = { .version = 0x0303, .aead = aead, .plain_most = 16384 };
+    uint8_t master[48], client_random[32], server_random[32];
+    struct tls_records r;
+
+    assert_int_equal(SSL_SESSION_get_master_key(SSL_get_session(client), master, sizeof master), sizeof master);
+    assert_int_equal(SSL_get_client_random(client, client_random, sizeof client_random), 32);
+    assert_int_equal(SSL_get_server_random(client, server_random, sizeof server_random), 32);
+    assert_int_equal(traffic_keys_expand_master(&keys, bytes_of(master, sizeof master), bytes_of(client_random, 32),
+                                                bytes_of(server_random, 32), true), 0);
+    keys.write.explicit_nonce = 1000;
+    records_init(&r, &keys, true, cache);
+    return r;
+}
+
+/* The record of the client's that begins at `at` becomes several, of so many bytes each. */
+static void cut_record(struct visit *v, struct tls_records *client, size_t at, size_t most)
+{
+    struct record_keys opening = { .key = client->write.key, .version = 0x0303, .aead = client->write.aead };
+    uint8_t *start = v->p.to_server.data + v->p.to_server.start + at, plain[100];
+    size_t bytes = 5 + (size_t)(start[3] << 8 | start[4]);
+    enum content_type type;
+    int n;
+
+    assert_int_equal(at + bytes, buffer_used(&v->p.to_server));
+    n = record_open(cache, &opening, bytes_of(start, bytes), plain, &type);
+    aead_release(cache, &opening.holder);
+    assert_int_equal(n, 16);
+    assert_int_equal(type, CONTENT_HANDSHAKE);
+    v->p.to_server.end -= (uint32_t)bytes;
+    for (size_t i = 0; i < (size_t)n; i += most) {
+        size_t size = (size_t)n - i < most ? (size_t)n - i : most;
+        int sealed = record_seal(cache, &client->write, type, bytes_of(plain + i, size),
+                                 v->p.to_server.data + v->p.to_server.end);
+        assert_true(sealed > 0);
+        buffer_commit(&v->p.to_server, (size_t)sealed);
+    }
+}
+
+/* Where a record of ChangeCipherSpec ends; 0: there is none. */
+static size_t behind_change(struct bytes sent)
+{
+    for (size_t at = 0; at + 5 <= sent.size; at += 5 + (size_t)(sent.at[at + 3] << 8 | sent.at[at + 4]))
+        if (sent.at[at] == CONTENT_CHANGE_CIPHER_SPEC)
+            return at + 6;
+    return 0;
+}
+
+/* RFC 5246 6.2.1: a message may be cut into records, and Finished is one. */
+static void the_clients_finished_of_tls_1_2_may_come_in_pieces(void **state)
+{
+    static const struct {
+        const char *suite;
+        uint8_t aead;
+    } kinds[] = { { "ECDHE-ECDSA-AES128-GCM-SHA256", AEAD_AES_128_GCM }, { "ECDHE-ECDSA-CHACHA20-POLY1305", AEAD_CHACHA20_POLY1305 } };
+    static const size_t pieces[] = { 1, 5, 15, 16 };
+    struct tls_policy_options policy = intermediate();
+    struct tls_context *server = server_context(&policy, &leaf, NULL, NULL);
+
+    for (size_t i = 0; i < COUNT_OF(kinds) * COUNT_OF(pieces); i++) {
+        SSL_CTX *client = client_with(TLS1_2_VERSION, kinds[i % 2].suite);
+        struct tls_records records = { 0 };
+        struct visit v;
+        bool was_cut = false;
+
+        open_visit(&v, server, client, NULL);
+        for (int round = 0; round < 10 && v.p.server_result == -E_AGAIN; round++) {
+            struct bytes in;
+            size_t before, at;
+
+            (void)SSL_do_handshake(v.p.client);
+            ERR_clear_error();
+            pair_collect(&v.p);
+            at = behind_change(buffer_content(&v.p.to_server));
+            if (at) {
+                records = client_1_2(v.p.client, kinds[i % 2].aead);
+                cut_record(&v, &records, at, pieces[i / 2]);
+                was_cut = true;
+            }
+            in = buffer_content(&v.p.to_server);
+            before = in.size;
+            v.p.server_result = tls_session_handshake(v.p.server, &in, &v.p.to_client);
+            buffer_consume(&v.p.to_server, before - in.size);
+            pair_deliver(&v.p);
+        }
+        assert_true(was_cut);
+        assert_int_equal(v.p.server_result, 0);
+        assert_int_equal(SSL_do_handshake(v.p.client), 1);
+        hand_over(&v);
+        assert_int_equal(records.write.key.sequence, (16 + pieces[i / 2] - 1) / pieces[i / 2]);
+        assert_int_equal(buffer_reserve(v.p.pool, &v.p.to_server), 0);
+        assert_int_equal(records_seal(&records, BYTES_LITERAL("hello"), &v.p.to_server), 0);
+        expect_server_gets(&v, "hello", 5);
+        assert_int_equal(buffer_reserve(v.p.pool, &v.p.to_client), 0);
+        assert_int_equal(records_seal(&v.r, BYTES_LITERAL("answer"), &v.p.to_client), 0);
+        expect_client_gets(&v, "answer", 6);
+        assert_int_equal(records_finish(&records, &v.p.to_server), 0);
+        assert_int_equal(records_open(&v.r, &v.p.to_server, (uint8_t *)v.name, 1), 0);
+        records_clear(&records);
+        records_clear(&v.r);
+        SSL_SESSION_free(pair_close(&v.p));
+        SSL_CTX_free(client);
+    }
+    tls_context_unref(server);
+}
+
 /* The records are counted right however little room the flight has to leave by. */
 static void a_flight_may_leave_in_pieces(void **state)
 {
@@ -543,6 +651,7 @@ int main(void)
         cmocka_unit_test(the_master_secret_may_be_of_either_kind),
         cmocka_unit_test(the_client_may_speak_first_or_end_at_once),
         cmocka_unit_test(content_that_came_with_the_clients_last_flight_is_kept),
+        cmocka_unit_test(the_clients_finished_of_tls_1_2_may_come_in_pieces),
         cmocka_unit_test(a_flight_may_leave_in_pieces),
         cmocka_unit_test(a_hello_retry_request_changes_nothing),
         cmocka_unit_test(a_negotiated_smaller_limit_comes_along),

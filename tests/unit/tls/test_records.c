@@ -317,7 +317,7 @@ static void the_length_is_judged_by_the_header_alone(void **state)
 {
     FOR_EACH_KIND(kind)
         for (int more = 0; more < 2; more++) {
-            size_t most = kind->version == 0x0304 ? 16384 + 256 : 16384 + 2048;
+            size_t most = kind->version == 0x0304 ? 16384 + 1 + 16 : 16384 + 2048;
             struct record_pair *p = record_pair_new(kind);
             uint8_t header[5] = { 23, 3, 3, (uint8_t)((most + (size_t)more) >> 8), (uint8_t)(most + (size_t)more) };
 
@@ -340,13 +340,38 @@ static void content_over_the_limit_is_record_overflow(void **state)
             memcpy(inner, text, size);
             memset(inner + size, 0, sizeof inner - size);
             inner[size] = CONTENT_APPLICATION_DATA;
-            client_says_inner(p, inner, size + 1 + 200);
+            client_says_inner(p, inner, size + 1);
             if (size == 16384) {
                 assert_int_equal(server_opens(p, room), room < size ? room : size);
             } else {
                 assert_int_equal(server_opens(p, room), -E_TLS);
                 expect_failure(p, -E_TLS, 2, ALERT_RECORD_OVERFLOW);
             }
+            record_pair_free(p);
+        }
+}
+
+/* RFC 8446 5.4: content, type and padding together have 2^14 + 1 bytes at most. */
+static void padding_over_the_limit_is_record_overflow(void **state)
+{
+    static const size_t contents[] = { 0, 1, 100, 16000, 16384 };
+    static uint8_t inner[16386];
+
+    for (size_t i = 0; i < COUNT_OF(contents); i++)
+        for (size_t more = 0; more < 2; more++) {
+            struct record_pair *p = record_pair_new(&record_1_3);
+            size_t size = contents[i];
+
+            memset(inner, 0, sizeof inner);
+            memcpy(inner, text, size);
+            inner[size] = CONTENT_APPLICATION_DATA;
+            client_says_inner(p, inner, 16385 + more);
+            if (more)
+                expect_failure(p, -E_TLS, 2, ALERT_RECORD_OVERFLOW);
+            else if (size)
+                expect_server_gets(p, text, size);
+            else
+                assert_int_equal(server_opens(p, 100), -E_AGAIN);
             record_pair_free(p);
         }
 }
@@ -402,13 +427,36 @@ static void records_in_clear_are_refused_once_the_handshake_is_complete(void **s
         }
 }
 
-static void what_is_no_record_is_refused_by_its_version(void **state)
+static void what_is_no_record_is_refused_by_its_header(void **state)
 {
     FOR_EACH_KIND(kind)
     {
         struct record_pair *p = record_pair_new(kind);
 
         assert_int_equal(buffer_append(p->pool, &p->to_server, BYTES_LITERAL("GET / HTTP/1.1\r\n")), 0);
+        expect_failure(p, -E_TLS, 2, kind->version == 0x0304 ? ALERT_UNEXPECTED_MESSAGE : ALERT_PROTOCOL_VERSION);
+        record_pair_free(p);
+    }
+}
+
+/* RFC 8446 5.1 against RFC 5246 6.2.1. */
+static void the_version_of_a_record_is_ignored_in_1_3_and_the_negotiated_one_in_1_2(void **state)
+{
+    static const uint8_t others[][2] = { { 3, 1 }, { 3, 4 }, { 2, 0 }, { 0, 0 }, { 0xff, 0xff } };
+
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        struct record_pair *p = record_pair_new(&record_1_3);
+
+        client_says_inner_as(p, others[i], (const uint8_t *)"text\x17", 5);
+        expect_server_gets(p, "text", 4);
+        client_says(p, CONTENT_APPLICATION_DATA, "x", 1);
+        memcpy(p->to_server.data + p->to_server.start + 1, others[i], 2); /* on its way: the tag tells */
+        expect_failure(p, -E_TLS, 2, ALERT_BAD_RECORD_MAC);
+        record_pair_free(p);
+
+        p = record_pair_new(&record_1_2);
+        client_says(p, CONTENT_APPLICATION_DATA, "x", 1);
+        memcpy(p->to_server.data + p->to_server.start + 1, others[i], 2);
         expect_failure(p, -E_TLS, 2, ALERT_PROTOCOL_VERSION);
         record_pair_free(p);
     }
@@ -745,14 +793,16 @@ static void the_first_bytes_after_a_pause_leave_in_small_records_and_a_stream_in
     FOR_EACH_KIND(kind)
     {
         struct record_pair *p = record_pair_new(kind);
-        size_t sealed = 0, small = 0, size;
+        size_t sealed = 0, small = 0, size, extra;
         static uint8_t out[17000];
         enum content_type type;
 
+        extra = records_small_extra(&p->server, true);
         records_paused(&p->server);
+        assert_int_equal(records_small_extra(&p->server, false), extra);
         assert_true(RECORDS_SMALL_PLAIN + record_overhead(&p->server.write) + 20 + 20 + 12 <= 1500);
         assert_int_equal(records_seal(&p->server, bytes_of(text, 100000), &p->to_client), 0);
-        assert_true(buffer_used(&p->to_client) <= 100000 + RECORDS_SMALL_EXTRA + 5 * RECORD_OVERHEAD_MOST);
+        assert_true(buffer_used(&p->to_client) <= 100000 + extra + 5 * record_overhead(&p->server.write));
         while (sealed < 100000) {
             size = (size_t)client_opens_one(p, out, &type);
             assert_memory_equal(out, text + sealed, size);
@@ -765,6 +815,7 @@ static void the_first_bytes_after_a_pause_leave_in_small_records_and_a_stream_in
             sealed += size;
         }
         assert_int_equal(small, 24);
+        assert_int_equal(records_small_extra(&p->server, false), 0);
         assert_int_equal(records_piece(&p->server), RECORD_PLAIN_MOST);
         record_pair_free(p);
     }
@@ -881,10 +932,12 @@ int main(void)
         cmocka_unit_test(a_record_too_short_to_be_one_is_bad_record_mac),
         cmocka_unit_test(the_length_is_judged_by_the_header_alone),
         cmocka_unit_test(content_over_the_limit_is_record_overflow),
+        cmocka_unit_test(padding_over_the_limit_is_record_overflow),
         cmocka_unit_test(a_smaller_limit_holds_in_both_directions),
         cmocka_unit_test(nothing_but_padding_is_unexpected),
         cmocka_unit_test(records_in_clear_are_refused_once_the_handshake_is_complete),
-        cmocka_unit_test(what_is_no_record_is_refused_by_its_version),
+        cmocka_unit_test(what_is_no_record_is_refused_by_its_header),
+        cmocka_unit_test(the_version_of_a_record_is_ignored_in_1_3_and_the_negotiated_one_in_1_2),
         cmocka_unit_test(unknown_types_are_refused),
         cmocka_unit_test(a_key_update_is_followed),
         cmocka_unit_test(a_requested_key_update_is_answered_once_however_often_it_was_asked_for),
