@@ -402,6 +402,6 @@ size_t connection_kernel_read_most(const struct tls_connection *t)
         return SIZE_MAX;
     if (received.size < RECORD_HEADER)
         return RECORD_HEADER - received.size;
-    record = RECORD_HEADER + ((size_t)received.at[3] << 8 | received.at[4]);
+    record = record_size(received.at);
     return record > received.size ? record - received.size : 0;
 }

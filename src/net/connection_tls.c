@@ -64,13 +64,30 @@ static int advance(struct tls_connection *t)
     return n == 0 && t->state == TLS_OPEN ? open_records(t) : n;
 }
 
+/* So much that no record is cut, should those to come have the full size: then nothing is left in cipher once they are opened,
+ * and the next connection reads into the same warm storage. */
+static size_t read_most(const struct tls_connection *t)
+{
+    struct bytes received = buffer_content(&t->cipher);
+    size_t room = buffer_room(&t->cipher), rest = 0, full;
+
+    if (t->kernel)
+        return connection_kernel_read_most(t);
+    if (t->state != TLS_OPEN || !t->own)
+        return room;
+    full = RECORD_PLAIN_MOST + record_overhead(&t->records.read);
+    if (received.size >= RECORD_HEADER && record_size(received.at) > received.size)
+        rest = record_size(received.at) - received.size;
+    return room > rest + full ? rest + (room - rest) / full * full : room;
+}
+
 int tls_connection_read_more(struct tls_connection *t)
 {
     struct connection *c = &t->base;
     int n = connection_reserve(c, &t->cipher);
 
     if (n == 0)
-        n = connection_read_socket(c, &t->cipher, t->kernel ? connection_kernel_read_most(t) : SIZE_MAX);
+        n = connection_read_socket(c, &t->cipher, read_most(t));
     if (n == 0) {
         t->socket_ended = true;
         return -E_TRUNCATED;

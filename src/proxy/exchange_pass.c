@@ -43,6 +43,12 @@ static bool pass_replay(struct exchange *x)
     return true;
 }
 
+/* Whether content has to wait for the side that it goes to, before any is read. */
+static bool is_held_up(struct stream *from, struct stream *to)
+{
+    return from->ops->wire && to->ops->wire && h1_wire_is_held_up(from->ops->wire(from), to->ops->wire(to));
+}
+
 /* The client's content to the server, as far as both go. Returns 0, or an error that was dealt with. */
 static int pass_request_body(struct exchange *x)
 {
@@ -54,9 +60,13 @@ static int pass_request_body(struct exchange *x)
         return 0;
     while (!x->client_ended) {
         struct bytes data = BYTES_NONE;
-        int n = client->ops->look(client, &data);
         ssize_t sent;
+        int n;
 
+        x->server_blocks = is_held_up(client, server);
+        if (x->server_blocks)
+            return 0;
+        n = client->ops->look(client, &data);
         x->client_waited_for = n == -E_AGAIN;
         if (n == -E_AGAIN)
             return 0;
@@ -221,10 +231,14 @@ static ssize_t splice_content(struct stream *server, struct stream *client)
 static ssize_t pass_piece(struct exchange *x)
 {
     struct stream *client = x->client, *server = &x->server->stream;
-    ssize_t sent = splice_content(server, client);
     struct bytes data = BYTES_NONE;
+    ssize_t sent;
     int n;
 
+    x->client_blocks = is_held_up(server, client);
+    if (x->client_blocks)
+        return -E_AGAIN;
+    sent = splice_content(server, client);
     x->client_blocks = sent == 0;
     if (sent >= 0)
         return sent ? sent : -E_AGAIN;

@@ -41,6 +41,11 @@ struct record_keys {
     bool is_sealing;
 };
 
+/* Bytes of the record that begins with this header, header included. */
+static inline size_t record_size(const uint8_t header[RECORD_HEADER])
+{
+    return RECORD_HEADER + ((size_t)header[3] << 8 | header[4]);
+}
 /* Bytes in front of a record's ciphertext: header, and explicit nonce where there is one. */
 static inline size_t record_prefix(const struct record_keys *keys)
 {

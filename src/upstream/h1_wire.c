@@ -205,6 +205,17 @@ ssize_t h1_wire_send(struct h1_wire *w, struct bytes data)
     return sent;
 }
 
+/* What was received already, be it the end alone, is looked at in any case. */
+bool h1_wire_is_held_up(struct h1_wire *from, const struct h1_wire *to)
+{
+    bool is_whole = from->in_ended || (from->in.kind == BODY_LENGTH && from->in.left == 0);
+
+    if (to->connection->writable || buffer_used(&from->connection->in) || is_whole)
+        return false;
+    connection_settle(from->connection);
+    return true;
+}
+
 ssize_t h1_wire_splice(struct h1_wire *from, struct h1_wire *to)
 {
     ssize_t n;

@@ -35,6 +35,9 @@ int h1_wire_send_head(struct h1_wire *w, const struct message *m, enum http_vers
 /* A 101, m, was received or sent: what follows it, also what lies in connection->in already, is the tunnel's. */
 void h1_wire_open_tunnel(struct h1_wire *w, const struct message *m);
 ssize_t h1_wire_send(struct h1_wire *w, struct bytes data) MUST_USE;
+/* Whether content of `from` has to wait until the socket of `to` takes more, which an event will tell: asked before
+ * h1_wire_look(), so that what cannot go on stays in the kernel. What `from` has no use for then is given back. */
+bool h1_wire_is_held_up(struct h1_wire *from, const struct h1_wire *to);
 /* Content that is the same on both wires goes from one to the other within the kernel, where it is long and the connections
  * can (connection_splice(), whose results it has). */
 ssize_t h1_wire_splice(struct h1_wire *from, struct h1_wire *to) MUST_USE;
