@@ -19,7 +19,7 @@ struct loop {
     struct wheel wheel;
     struct list deferred;
     struct retired *retired;
-    uint64_t now_ns;
+    uint64_t now_ns, turn;
     bool stopping;
     struct epoll_event events[EVENTS_A_TURN];
 };
@@ -35,6 +35,11 @@ static uint64_t monotonic_ns(void)
 uint64_t loop_now(const struct loop *l)
 {
     return l->now_ns;
+}
+
+uint64_t loop_turn(const struct loop *l)
+{
+    return l->turn;
 }
 
 int64_t loop_wall_seconds(const struct loop *l)
@@ -243,6 +248,7 @@ void loop_run(struct loop *l)
 
         CHECK(count >= 0 || errno == EINTR);
         l->now_ns = monotonic_ns();
+        l->turn++;
         for (int i = 0; i < count; i++)
             dispatch(&l->events[i]);
         wheel_advance(&l->wheel, l->now_ns);

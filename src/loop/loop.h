@@ -33,6 +33,8 @@ void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 /* Nanoseconds of the monotonic clock, as of this turn. */
 uint64_t loop_now(const struct loop *l);
+/* Counts the turns, this one included. */
+uint64_t loop_turn(const struct loop *l);
 /* Seconds since 1970, as of this turn. */
 int64_t loop_wall_seconds(const struct loop *l);
 

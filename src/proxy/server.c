@@ -9,7 +9,7 @@
 #include "proxy/session.h"
 
 enum {
-    ACCEPTS_A_TURN = 64,
+    ACCEPTS_A_TURN = 64,   /* at most */
     PAUSE_MS = 100,        /* when descriptors are out */
     COMPLAIN_SECONDS = 10, /* between two lines that say so */
 };
@@ -21,6 +21,8 @@ struct listening {
     struct server *server;
     struct address address;
     const struct snapshot_listener *listener; /* of the present site */
+    uint64_t full_turn;                       /* the last one after which there may have been more to accept, */
+    unsigned full_accepts;                    /* and how many were accepted in it */
     bool shared, watched;
     struct retired retired;
 };
@@ -127,10 +129,21 @@ static int accept_some(struct listening *l, unsigned most)
     return -E_AGAIN;
 }
 
+/* Connections come one by one until they come faster than turns pass: that there is no other one behind the first is told by
+ * the next turn's wait, without a call of its own. A queue is taken in batches that double. */
 static void on_connections(struct watch *w, unsigned events)
 {
+    struct listening *l = CONTAINER_OF(w, struct listening, watch);
+    uint64_t turn = loop_turn(l->server->net.loop);
+    unsigned most = l->full_turn + 1 == turn ? 2 * l->full_accepts : 1;
+
     (void)events;
-    (void)accept_some(CONTAINER_OF(w, struct listening, watch), ACCEPTS_A_TURN);
+    if (most > ACCEPTS_A_TURN)
+        most = ACCEPTS_A_TURN;
+    if (accept_some(l, most) == -E_AGAIN) {
+        l->full_turn = turn;
+        l->full_accepts = most;
+    }
 }
 
 static void free_listening(struct retired *r)
