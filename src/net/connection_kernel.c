@@ -226,8 +226,10 @@ static int refuse(struct tls_connection *t, int error)
 static int take_word(struct tls_connection *t, enum content_type type, const uint8_t *content, size_t bytes)
 {
     struct tls_records *r = &t->records;
-    int error = records_take(r, type, content, bytes);
+    int error;
 
+    tls_connection_forgive(t);
+    error = records_take(r, type, content, bytes);
     if (!error && (t->fruitless += (uint32_t)(bytes + record_overhead(&r->read))) > FRUITLESS_MOST)
         error = -E_LIMIT;
     if (!error && r->read_renewed) {

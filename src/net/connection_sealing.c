@@ -139,7 +139,7 @@ static ssize_t stage(struct tls_connection *t, struct bytes data)
         return error;
     CHECK(buffer_room(&t->base.out) >= bytes);
     memcpy(stage_at(t) + t->staged, data.at, n);
-    t->staged += (uint32_t)n;
+    t->staged = (uint16_t)(t->staged + n);
     if (t->staged == piece(t))
         error = tls_connection_seal_staged(t);
     return error ? error : (ssize_t)n;

@@ -11,8 +11,10 @@ static int open_into(struct tls_connection *t, uint8_t *plain, size_t room)
     size_t before = received.size;
     int n;
 
-    if (t->own)
+    if (t->own) {
+        tls_connection_forgive(t);
         return records_open(&t->records, &t->cipher, plain, room);
+    }
     n = tls_session_open(t->session, &received, plain, room, &t->base.out);
     buffer_consume(&t->cipher, before - received.size);
     return n;

@@ -6,7 +6,8 @@ enum {
     POOL_KEEPS = 20 * BUFFER_LARGE, /* bytes of storage kept for the next connection */
     TRIM_AFTER = 64,                /* handshakes */
 };
-#define TRIM_QUIET_NS NS_PER_S /* without one */
+#define TRIM_QUIET_NS NS_PER_S        /* without one */
+#define AEADS_REST_NS (10 * NS_PER_S) /* unused for so long, or up to twice that, AEAD contexts are freed */
 
 static void trim(struct timer *t)
 {
@@ -20,21 +21,41 @@ void net_trim_later(struct net *n)
         loop_timer_set(n->loop, &n->trim_timer, loop_now(n->loop) + TRIM_QUIET_NS);
 }
 
+static void sweep_later(void *net)
+{
+    struct net *n = net;
+
+    loop_timer_set(n->loop, &n->sweep_timer, loop_now(n->loop) + AEADS_REST_NS);
+}
+
+static void sweep(struct timer *t)
+{
+    struct net *n = CONTAINER_OF(t, struct net, sweep_timer);
+
+    if (aead_cache_sweep(n->aeads))
+        sweep_later(n);
+}
+
 int net_init(struct net *n)
 {
     *n =
         (struct net){ .loop = loop_new(), .pool = buffer_pool_new(POOL_KEEPS), .aeads = aead_cache_new(AEAD_CONTEXTS) };
     timer_init(&n->trim_timer, trim);
-    if (n->loop && n->pool && n->aeads)
+    timer_init(&n->sweep_timer, sweep);
+    if (n->loop && n->pool && n->aeads) {
+        aead_cache_on_first(n->aeads, sweep_later, n);
         return 0;
+    }
     net_clear(n);
     return -E_SYSTEM;
 }
 
 void net_clear(struct net *n)
 {
-    if (n->loop)
+    if (n->loop) {
         loop_timer_stop(n->loop, &n->trim_timer);
+        loop_timer_stop(n->loop, &n->sweep_timer);
+    }
     loop_free(n->loop); /* first: it frees connections that were closed */
     net_free_pipes(n);
     aead_cache_free(n->aeads);

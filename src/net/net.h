@@ -20,6 +20,7 @@ struct net {
     unsigned pipe_count;       /* and those in use */
     struct timer trim_timer;
     unsigned handshakes; /* since memory was given back last */
+    struct timer sweep_timer; /* set while there are AEAD contexts */
 };
 
 /* Returns 0, -E_MEMORY or -E_SYSTEM. */

@@ -25,8 +25,9 @@ struct tls_connection {
     struct tls_records records; /* where `own` */
     struct buffer cipher;       /* received, not yet opened */
     uint64_t sent_ns;           /* when content was sealed last */
-    uint32_t staged;            /* bytes to be sealed with the next flush */
     uint32_t fruitless;         /* bytes since the last content */
+    uint16_t staged;            /* bytes to be sealed with the next flush */
+    uint16_t forgiven_s;        /* the loop's time, in seconds, when the peer's KeyUpdates were forgiven last; it wraps */
     int16_t alert;
     uint8_t state; /* enum tls_state */
     bool own;      /* the records are ours, or the kernel's */
@@ -51,6 +52,17 @@ extern const struct connection_ops tls_connection_ops; /* before anything moves 
 /* One read into cipher. Returns its bytes (> 0), -E_AGAIN, -E_TRUNCATED at the end, or an error. */
 int tls_connection_read_more(struct tls_connection *t) MUST_USE;
 int tls_connection_receive(struct connection *c) MUST_USE;
+/* To be called before records are opened: the peer's KeyUpdates are made up for by the time that has passed. */
+static inline void tls_connection_forgive(struct tls_connection *t)
+{
+    uint16_t now_s;
+
+    if (t->records.updates == 0)
+        return;
+    now_s = (uint16_t)(loop_now(t->base.net->loop) / NS_PER_S);
+    records_forgive(&t->records, RECORDS_UPDATES_A_SECOND * (uint64_t)(uint16_t)(now_s - t->forgiven_s));
+    t->forgiven_s = now_s;
+}
 bool tls_connection_holds(const struct connection *c);
 void tls_connection_settle(struct connection *c);
 void tls_connection_release(struct connection *c);

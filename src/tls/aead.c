@@ -10,14 +10,18 @@
 #include "base/list.h"
 
 struct aead_context {
-    struct list link;           /* of the cache's `used`, the most recent first, or of its `free` */
+    struct list link;           /* of the cache's `used` or `free`, the most recent first */
     struct aead_holder *holder; /* NULL: free */
     EVP_CIPHER_CTX *evp;
+    unsigned round; /* the cache's when it was used, or given back, last */
 };
 
 struct aead_cache {
     struct list used, free;
     unsigned count, most;
+    unsigned round; /* between two sweeps */
+    void (*on_first)(void *owner);
+    void *owner;
 };
 
 static EVP_CIPHER *fetched[AEAD_CHACHA20_POLY1305 + 1];
@@ -45,15 +49,18 @@ struct aead_cache *aead_cache_new(unsigned contexts_most)
     return cache;
 }
 
-/* The list's head goes next. */
-static void free_all(struct list *contexts)
+void aead_cache_on_first(struct aead_cache *cache, void (*on_first)(void *owner), void *owner)
 {
-    LIST_EACH (contexts, link) {
-        struct aead_context *context = CONTAINER_OF(link, struct aead_context, link);
+    cache->on_first = on_first;
+    cache->owner = owner;
+}
 
-        EVP_CIPHER_CTX_free(context->evp);
-        free(context);
-    }
+static void free_context(struct aead_cache *cache, struct aead_context *context)
+{
+    list_remove(&context->link);
+    EVP_CIPHER_CTX_free(context->evp); /* the library wipes the key schedule */
+    free(context);
+    cache->count--;
 }
 
 void aead_cache_free(struct aead_cache *cache)
@@ -61,7 +68,8 @@ void aead_cache_free(struct aead_cache *cache)
     if (!cache)
         return;
     CHECK(list_is_empty(&cache->used));
-    free_all(&cache->free);
+    while (!list_is_empty(&cache->free))
+        free_context(cache, LIST_FIRST(&cache->free, struct aead_context, link));
     free(cache);
 }
 
@@ -73,9 +81,32 @@ void aead_release(struct aead_cache *cache, struct aead_holder *holder)
         return;
     EVP_CIPHER_CTX_reset(context->evp); /* the library wipes the key schedule */
     context->holder = NULL;
+    context->round = cache->round;
     holder->context = NULL;
     list_remove(&context->link);
     list_prepend(&cache->free, &context->link);
+}
+
+/* The one at the list's end, if it was not touched in this round. */
+static struct aead_context *find_stale(const struct aead_cache *cache, const struct list *contexts)
+{
+    struct aead_context *last = list_is_empty(contexts) ? NULL : LIST_LAST(contexts, struct aead_context, link);
+
+    return last && last->round != cache->round ? last : NULL;
+}
+
+unsigned aead_cache_sweep(struct aead_cache *cache)
+{
+    struct aead_context *stale;
+
+    while ((stale = find_stale(cache, &cache->free)) != NULL)
+        free_context(cache, stale);
+    while ((stale = find_stale(cache, &cache->used)) != NULL) {
+        stale->holder->context = NULL;
+        free_context(cache, stale);
+    }
+    cache->round++;
+    return cache->count;
 }
 
 static struct aead_context *new_context(struct aead_cache *cache)
@@ -90,7 +121,8 @@ static struct aead_context *new_context(struct aead_cache *cache)
         free(context);
         return NULL;
     }
-    cache->count++;
+    if (cache->count++ == 0 && cache->on_first)
+        cache->on_first(cache->owner);
     return context;
 }
 
@@ -166,6 +198,7 @@ int aead_run(struct aead_cache *cache, struct aead_holder *holder, const struct 
     if (error)
         return error;
     context = holder->context;
+    context->round = cache->round;
     if (cache->used.next != &context->link) {
         list_remove(&context->link);
         list_prepend(&cache->used, &context->link);

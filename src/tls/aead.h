@@ -2,7 +2,8 @@
  *
  * A context costs about a kilobyte of memory and a third of a microsecond to be keyed. So that ten thousand idle
  * connections do not hold twenty thousand of them, a thread keeps a bounded number: who seals or opens a record
- * gets one if it has none, and the least recently used one changes hands when all are in use.
+ * gets one if it has none, and the least recently used one changes hands when all are in use. What traffic has left
+ * behind goes with a sweep now and then: who idles holds none, and a thread that idles has none.
  *
  * One cache per thread. */
 #ifndef TLS_AEAD_H
@@ -18,6 +19,12 @@ enum { AEAD_CONTEXTS = 512 }; /* of one thread: two a connection */
 struct aead_cache *aead_cache_new(unsigned contexts_most); /* NULL: memory */
 /* No holder holds a context any more. */
 void aead_cache_free(struct aead_cache *cache);
+
+/* From here on the owner hears when a cache that had no context has one: time to begin with sweeps. */
+void aead_cache_on_first(struct aead_cache *cache, void (*on_first)(void *owner), void *owner);
+/* Frees the contexts, and wipes their keys, that nobody has used since the last sweep: their holders get others when they need
+ * them. Returns how many are left. */
+unsigned aead_cache_sweep(struct aead_cache *cache);
 
 /* Where one direction of a connection keeps its context while it has one; starts zeroed. */
 struct aead_holder {

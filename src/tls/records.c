@@ -137,6 +137,9 @@ static int take_key_update(struct tls_records *r, bool is_last)
         return fail(r, -E_TLS, ALERT_UNEXPECTED_MESSAGE);
     if (message[MESSAGE_HEADER] > UPDATE_REQUESTED)
         return fail(r, -E_TLS, ALERT_ILLEGAL_PARAMETER);
+    if (r->updates == RECORDS_UPDATES_MOST)
+        return fail(r, -E_FLOOD, ALERT_UNEXPECTED_MESSAGE);
+    r->updates++;
     if (message[MESSAGE_HEADER] == UPDATE_REQUESTED && !r->finished)
         r->update_owed = true;
     error = update_key(r, &r->read);

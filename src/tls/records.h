@@ -9,7 +9,7 @@
  * very place in `out` where the record will be (records_seal_staged).
  *
  * KeyUpdate (RFC 8446 4.6.3): a peer's is followed, and answered once however often it asked before we write; who sends
- * nothing else is a flood. Our own key is updated before it has sealed as much as it may (RFC 8446 5.5).
+ * nothing else is a flood, and so is who sends more of them than records_forgive() lets time make up for, content or not. Our own key is updated before it has sealed as much as it may (RFC 8446 5.5).
  * Record size: after a pause the first bytes leave in records that fit a TCP segment, so that the peer can open them as they
  * come; a stream gets records of the full size.
  *
@@ -25,7 +25,8 @@ enum {
     RECORDS_SMALL_BYTES = 32 * 1024, /* of content that leave in small records after a pause */
     RECORDS_UPDATE = 32,            /* bytes: a KeyUpdate's record, at most */
     RECORDS_MESSAGES_MOST = 32,     /* of TLS's own without content between them, */
-    RECORDS_UPDATES_MOST = 1024,    /* but of KeyUpdates: Java asks anew with each record that it receives before our key */
+    RECORDS_UPDATES_MOST = 1024,    /* but of KeyUpdates: Java asks anew with each record that it receives before our key; */
+    RECORDS_UPDATES_A_SECOND = 64,  /* of these, content between them or not, so many are forgiven in each second */
 };
 
 struct tls_records {
@@ -48,12 +49,19 @@ struct tls_records {
     uint16_t messages;        /* of TLS's own since the last content */
     uint8_t part_bytes;       /* of a handshake message that is not whole yet */
     uint8_t part[5];
+    uint16_t updates;         /* of the peer's key that time has not made up for */
 };
 
 /* Takes the keys over; wipes the caller's. */
 void records_init(struct tls_records *r, struct traffic_keys *keys, bool is_client, struct aead_cache *cache);
 /* Wipes all keys. Nothing else may be called then. */
 void records_clear(struct tls_records *r);
+
+/* Time has passed: so many KeyUpdates of the peer's are forgotten. */
+static inline void records_forgive(struct tls_records *r, uint64_t updates)
+{
+    r->updates = (uint16_t)(updates < r->updates ? r->updates - updates : 0);
+}
 
 /* Opens records out of cipher, one after the other, into plain (room bytes), until either is used up.
  * Returns the bytes of plaintext (> 0); 0 after the peer's close_notify (each time); -E_AGAIN (an incomplete record, or no

@@ -282,6 +282,23 @@ def test_a_storm_of_key_updates_is_refused(speak, layer, request_ours):
     assert c.is_ended()
 
 
+def test_a_storm_of_key_updates_with_content_between_them_is_refused(speak, layer):
+    """64 a second are made up for by time, behind the first thousand. OpenSSL knows no limit of them."""
+    c = speak()
+    count = 6000
+    c.send(c.seal(get(method="POST", fields=[f"Content-Length: {count}"])))
+    for _ in range(count // 50):
+        storm = []
+        for _ in range(50):
+            storm += [c.seal(b"x"), c.seal(key_update(), HANDSHAKE)]
+            c.write.update()
+        c.send(*storm)
+    if layer == "user":
+        expect_alert(c, layer, UNEXPECTED_MESSAGE)
+    else:
+        assert c.read_content(len(ANSWER)) == ANSWER
+
+
 def test_updates_that_are_asked_for_while_nothing_is_read_are_answered_within_the_stream(speak, faces):
     whole = response(b"y" * 8_000_000)
     faces.backend.answer = lambda x: x.send(whole)

@@ -1,7 +1,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net/connection.h"
+#include "net/tls_connection.h"
 #include "tls/peers.h"
 
 struct fixture {
@@ -185,6 +185,71 @@ static void what_lies_in_the_record_layer_is_known(void **state)
         assert_true(got == sent || connection_has_more(f->c));
     }
     assert_int_equal(got, sent);
+}
+
+/* As the loop does when its time has come. */
+static void be_due(struct fixture *f, struct timer *timer)
+{
+    loop_timer_stop(f->net.loop, timer);
+    timer->on_due(timer);
+}
+
+/* Nor does a thread wake up for their sake once there are none. */
+static void who_idles_holds_no_aead_contexts(void **state)
+{
+    struct fixture *f = *state;
+    const struct tls_records *records;
+    char got[16];
+
+    assert_false(timer_is_set(&f->net.sweep_timer));
+    shake(f);
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(SSL_write(f->client, "hello", 5), 5);
+        take_events(f);
+        assert_int_equal(connection_receive(f->c), 5);
+        assert_int_equal(connection_send(f->c, BYTES_LITERAL("answer")), 6);
+        assert_int_equal(connection_flush(f->c), 0);
+        assert_int_equal(SSL_read(f->client, got, sizeof got), 6);
+        records = &tls_of(f->c)->records;
+        assert_true(records->read.holder.context && records->write.holder.context);
+        assert_true(timer_is_set(&f->net.sweep_timer));
+        be_due(f, &f->net.sweep_timer); /* they were in use */
+        assert_true(records->read.holder.context && records->write.holder.context);
+        assert_true(timer_is_set(&f->net.sweep_timer));
+        be_due(f, &f->net.sweep_timer);
+        assert_true(!records->read.holder.context && !records->write.holder.context);
+        assert_false(timer_is_set(&f->net.sweep_timer));
+    }
+}
+
+/* The peer's next KeyUpdates with content between them, until we refuse. Returns how many were taken. */
+static int updates_taken(struct fixture *f, int most)
+{
+    for (int i = 0; i < most; i++) {
+        int n;
+
+        assert_int_equal(SSL_key_update(f->client, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        assert_int_equal(SSL_write(f->client, "x", 1), 1);
+        f->c->readable = true;
+        n = connection_receive(f->c);
+        if (n < 0)
+            return i;
+        buffer_drop(f->net.pool, &f->c->in);
+    }
+    return most;
+}
+
+static void key_updates_are_forgiven_with_time_and_content_alone_does_not_help(void **state)
+{
+    struct fixture *f = *state;
+    struct tls_connection *t;
+
+    shake(f);
+    t = tls_of(f->c);
+    t->forgiven_s = (uint16_t)(loop_now(f->net.loop) / NS_PER_S);
+    assert_int_equal(updates_taken(f, RECORDS_UPDATES_MOST), RECORDS_UPDATES_MOST);
+    t->forgiven_s = (uint16_t)(loop_now(f->net.loop) / NS_PER_S - 2); /* two seconds later */
+    assert_in_range(updates_taken(f, RECORDS_UPDATES_MOST), 2 * RECORDS_UPDATES_A_SECOND, RECORDS_UPDATES_MOST - 1);
 }
 
 /* A client that has its keys changed again and again and reads nothing of the answers fills what is to be sent. */
@@ -811,7 +876,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_is_said_arrives_and_close_notify_is_the_end),
         TEST(an_end_without_close_notify_is_a_truncation),
+        TEST(who_idles_holds_no_aead_contexts),
         TEST(what_lies_in_the_record_layer_is_known),
+        TEST(key_updates_are_forgiven_with_time_and_content_alone_does_not_help),
         TEST(answers_to_key_updates_never_take_the_room_of_what_was_promised),
         TEST(the_end_waits_for_room_and_comes_last),
         TEST(what_is_discarded_is_read_and_not_kept),

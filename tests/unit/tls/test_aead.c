@@ -107,6 +107,46 @@ static void the_least_recently_used_one_changes_hands(void **state)
     aead_cache_free(cache);
 }
 
+static void count(void *calls)
+{
+    ++*(unsigned *)calls;
+}
+
+static void what_was_not_used_between_two_sweeps_is_freed(void **state)
+{
+    struct aead_cache *cache = aead_cache_new(8);
+    struct direction d[4], other[4];
+    unsigned calls = 0;
+
+    for (int i = 0; i < 4; i++) {
+        d[i] = direction_of(i, (enum aead)(AEAD_AES_128_GCM + i % 3));
+        other[i] = d[i];
+    }
+    aead_cache_on_first(cache, count, &calls);
+    assert_int_equal(aead_cache_sweep(cache), 0);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 4; i++)
+            expect_passes(cache, &d[i], &other[i], "traffic");
+        assert_int_equal(calls, round + 1); /* with the first context alone */
+        assert_int_equal(aead_cache_sweep(cache), 8);
+        expect_passes(cache, &d[1], &other[1], "more of it");
+        expect_passes(cache, &d[3], &other[3], "more of it");
+        aead_release(cache, &other[3].holder);
+        assert_int_equal(aead_cache_sweep(cache), 4); /* one of them is free */
+        for (int i = 0; i < 4; i++) {
+            assert_int_equal(d[i].holder.context != NULL, i % 2);
+            assert_int_equal(other[i].holder.context != NULL, i == 1);
+        }
+        expect_passes(cache, &d[1], &other[1], "still the same key");
+        assert_int_equal(aead_cache_sweep(cache), 2);
+        assert_int_equal(aead_cache_sweep(cache), 0);
+        assert_int_equal(calls, round + 1);
+        for (int i = 0; i < 4; i++)
+            assert_true(!d[i].holder.context && !other[i].holder.context);
+    }
+    aead_cache_free(cache);
+}
+
 /* Who releases begins with another key, as KeyUpdate does. */
 static void a_released_holder_takes_another_key(void **state)
 {
@@ -173,6 +213,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(few_contexts_serve_many_connections),
         cmocka_unit_test(the_least_recently_used_one_changes_hands),
+        cmocka_unit_test(what_was_not_used_between_two_sweeps_is_freed),
         cmocka_unit_test(a_released_holder_takes_another_key),
         cmocka_unit_test(what_does_not_fit_its_tag_is_wiped),
         cmocka_unit_test(nothing_but_associated_data_has_a_tag_too),

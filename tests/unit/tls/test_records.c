@@ -703,6 +703,7 @@ static void who_says_nothing_but_tls_is_refused_in_the_end(void **state)
             if (round == 2)
                 break;
             assert_int_equal(server_opens(p, 100), -E_AGAIN);
+            records_forgive(&p->server, RECORDS_UPDATES_MOST);
             CLIENT_SAYS(p, CONTENT_APPLICATION_DATA, "x");
             expect_server_gets(p, "x", 1);
             if (records_owes(&p->server)) {
@@ -713,6 +714,27 @@ static void who_says_nothing_but_tls_is_refused_in_the_end(void **state)
         expect_failure(p, -E_FLOOD, 2, ALERT_UNEXPECTED_MESSAGE);
         record_pair_free(p);
     }
+}
+
+/* Deriving keys costs more than the few bytes that ask for it: content in between does not make up for it, time does. */
+static void key_updates_with_content_between_them_are_limited_by_time(void **state)
+{
+    struct record_pair *p = record_pair_new(&record_1_3);
+
+    for (int round = 0; round < 4; round++) {
+        int most = round == 0 ? RECORDS_UPDATES_MOST : RECORDS_UPDATES_A_SECOND;
+
+        for (int i = 0; i < most; i++) {
+            client_updates(p, 0);
+            CLIENT_SAYS(p, CONTENT_APPLICATION_DATA, "x");
+            expect_server_gets(p, "x", 1);
+        }
+        if (round < 3)
+            records_forgive(&p->server, RECORDS_UPDATES_A_SECOND);
+    }
+    client_updates(p, 0);
+    expect_failure(p, -E_FLOOD, 2, ALERT_UNEXPECTED_MESSAGE);
+    record_pair_free(p);
 }
 
 /* ---- Limits of keys ---- */
@@ -949,6 +971,7 @@ int main(void)
         cmocka_unit_test(messages_that_have_no_place_are_refused),
         cmocka_unit_test(a_renegotiation_is_refused_with_no_renegotiation),
         cmocka_unit_test(who_says_nothing_but_tls_is_refused_in_the_end),
+        cmocka_unit_test(key_updates_with_content_between_them_are_limited_by_time),
         cmocka_unit_test(our_key_is_renewed_before_it_has_sealed_as_much_as_it_may),
         cmocka_unit_test(where_sequence_numbers_end_nothing_more_is_sealed_or_opened),
         cmocka_unit_test(explicit_nonces_go_on_and_never_repeat),
