@@ -1,4 +1,5 @@
-/* random.h: the library's randomness for small needs, fetched in blocks per thread; each byte is used once and wiped. */
+/* random.h: the library's randomness for small needs, fetched in blocks per thread; each byte is used once and wiped.
+ * What a process has left of a block when it is forked its child does not use. */
 #ifndef TLS_RANDOM_H
 #define TLS_RANDOM_H
 
@@ -6,7 +7,7 @@
 
 #include "base/error.h"
 
-/* Fills out. Returns 0 or -E_CRYPTO. Not for use across a fork: a worker's threads call it only after the fork. */
+/* Fills out. Returns 0 or -E_CRYPTO. */
 int random_bytes(void *out, size_t size) MUST_USE;
 
 #endif
