@@ -55,12 +55,21 @@ void aead_cache_on_first(struct aead_cache *cache, void (*on_first)(void *owner)
     cache->owner = owner;
 }
 
-static void free_context(struct aead_cache *cache, struct aead_context *context)
+/* Those that were not touched in this round, or all of them. */
+static void free_contexts(struct aead_cache *cache, struct list *contexts, bool all)
 {
-    list_remove(&context->link);
-    EVP_CIPHER_CTX_free(context->evp); /* the library wipes the key schedule */
-    free(context);
-    cache->count--;
+    LIST_EACH (contexts, link) {
+        struct aead_context *context = CONTAINER_OF(link, struct aead_context, link);
+
+        if (context->round == cache->round && !all)
+            continue;
+        if (context->holder)
+            context->holder->context = NULL;
+        list_remove(&context->link);
+        EVP_CIPHER_CTX_free(context->evp); /* the library wipes the key schedule */
+        free(context);
+        cache->count--;
+    }
 }
 
 void aead_cache_free(struct aead_cache *cache)
@@ -68,8 +77,7 @@ void aead_cache_free(struct aead_cache *cache)
     if (!cache)
         return;
     CHECK(list_is_empty(&cache->used));
-    while (!list_is_empty(&cache->free))
-        free_context(cache, LIST_FIRST(&cache->free, struct aead_context, link));
+    free_contexts(cache, &cache->free, true);
     free(cache);
 }
 
@@ -87,24 +95,10 @@ void aead_release(struct aead_cache *cache, struct aead_holder *holder)
     list_prepend(&cache->free, &context->link);
 }
 
-/* The one at the list's end, if it was not touched in this round. */
-static struct aead_context *find_stale(const struct aead_cache *cache, const struct list *contexts)
-{
-    struct aead_context *last = list_is_empty(contexts) ? NULL : LIST_LAST(contexts, struct aead_context, link);
-
-    return last && last->round != cache->round ? last : NULL;
-}
-
 unsigned aead_cache_sweep(struct aead_cache *cache)
 {
-    struct aead_context *stale;
-
-    while ((stale = find_stale(cache, &cache->free)) != NULL)
-        free_context(cache, stale);
-    while ((stale = find_stale(cache, &cache->used)) != NULL) {
-        stale->holder->context = NULL;
-        free_context(cache, stale);
-    }
+    free_contexts(cache, &cache->free, false);
+    free_contexts(cache, &cache->used, false);
     cache->round++;
     return cache->count;
 }

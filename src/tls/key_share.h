@@ -27,9 +27,9 @@ enum { KEY_SHARE_MOST = 1120, KEY_SECRET_MOST = 64 }; /* bytes */
 /* Whether this group can be agreed upon here. Any thread. */
 bool key_share_has(uint16_t group);
 /* Bytes of a client's share, of ours, and of the secret; 0: no such group. */
-size_t key_share_client_bytes(uint16_t group);
-size_t key_share_server_bytes(uint16_t group);
-size_t key_share_secret_bytes(uint16_t group);
+size_t key_share_client_bytes(uint16_t number);
+size_t key_share_server_bytes(uint16_t number);
+size_t key_share_secret_bytes(uint16_t number);
 
 struct key_agreement {
     /* To be set; the rest is zeroed. */

@@ -213,7 +213,7 @@ void ecdsa_work(struct batch *b, enum batch_work work, struct batch_job *const *
     int error = 0;
 
     for (unsigned i = 0; i < count && error == 0; i++)
-        error = take_nonce(b, lots.r[i], lots.inverse[i]);
+        error = take_nonce(b, lots.r[i], lots.inverse[i]); /* cppcheck-suppress uninitvar; it writes them */
     if (error == 0) {
         status = complete(b, jobs, count, &lots);
         batch_count(b, work, count);

@@ -202,6 +202,7 @@ static void sign_together(struct batch *b, enum batch_work work, struct batch_jo
     uint32_t status = 0;
 
     for (unsigned i = 0; i < count; i++)
+        /* cppcheck-suppress uninitvar; encode() writes there */
         if (encode(b, signature_of(jobs[i]), bytes, lots.encoded[i]) != 0)
             status = UINT32_MAX;
     if (status == 0) {
