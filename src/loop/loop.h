@@ -66,7 +66,6 @@ void loop_forget(struct watch *w);
 struct timer {
     struct list link;
     uint64_t deadline_ns; /* of the monotonic clock; 0: not set */
-    uint64_t slot_ns;     /* where in the wheel it is, at or before the deadline; private */
     void (*on_due)(struct timer *t);
 };
 void timer_init(struct timer *t, void (*on_due)(struct timer *t));

@@ -13,6 +13,7 @@ void timer_init(struct timer *t, void (*on_due)(struct timer *t))
 void wheel_init(struct wheel *w, uint64_t now_ns)
 {
     w->tick = now_ns / LOOP_TICK_NS;
+    w->next = UINT64_MAX;
     for (int level = 0; level < WHEEL_LEVELS; level++) {
         w->occupied[level] = 0;
         for (int slot = 0; slot < WHEEL_SLOTS; slot++)
@@ -37,7 +38,9 @@ static void put(struct wheel *w, struct timer *t)
     slot = tick >> (SLOT_BITS * level) & (WHEEL_SLOTS - 1);
     list_append(&w->slots[level][slot], &t->link);
     w->occupied[level] |= 1ull << slot;
-    t->slot_ns = tick * LOOP_TICK_NS;
+    tick &= ~((1ull << (SLOT_BITS * level)) - 1); /* when the slot comes up */
+    if (tick < w->next)
+        w->next = tick;
 }
 
 void wheel_set(struct wheel *w, struct timer *t, uint64_t deadline_ns)
@@ -84,8 +87,7 @@ static uint64_t next_tick(const struct wheel *w)
 
 uint64_t wheel_next_ns(const struct wheel *w)
 {
-    uint64_t tick = next_tick(w);
-    return tick == UINT64_MAX ? UINT64_MAX : tick * LOOP_TICK_NS;
+    return w->next == UINT64_MAX ? UINT64_MAX : w->next * LOOP_TICK_NS;
 }
 
 /* Moves a slot's timers to a list of their own. */
@@ -124,8 +126,8 @@ void wheel_advance(struct wheel *w, uint64_t now_ns)
 {
     uint64_t now_tick = now_ns / LOOP_TICK_NS;
 
-    for (uint64_t next; (next = next_tick(w)) <= now_tick;) {
-        w->tick = next;
+    for (; w->next <= now_tick; w->next = next_tick(w)) {
+        w->tick = w->next;
         for (int level = WHEEL_LEVELS - 1; level >= 0; level--)
             if ((w->tick & ((1ull << (SLOT_BITS * level)) - 1)) == 0)
                 work_off(w, level, now_ns);

@@ -3,7 +3,8 @@
  * Five levels of 64 slots; a slot of level L spans 64^L ticks of LOOP_TICK_NS. A timer is put where its distance
  * belongs and moves down a level when its slot comes up. A timer that was moved to a later time stays where it is and
  * is put anew when its old slot comes up: setting costs one store for the usual case of a time limit that is extended
- * again and again. */
+ * again and again. When the next slot with something in it comes up is known at any time: between two of those a turn of
+ * the loop costs the wheel a comparison. */
 #ifndef LOOP_WHEEL_H
 #define LOOP_WHEEL_H
 
@@ -13,6 +14,7 @@ enum { WHEEL_LEVELS = 5, WHEEL_SLOTS = 64 };
 
 struct wheel {
     uint64_t tick;                     /* all slots up to here were worked off */
+    uint64_t next;                     /* the next one with something in it; UINT64_MAX: there is none */
     uint64_t occupied[WHEEL_LEVELS];   /* one bit a slot */
     struct list slots[WHEEL_LEVELS][WHEEL_SLOTS];
 };
