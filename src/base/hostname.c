@@ -29,44 +29,50 @@ static int parse_ip(int family, struct bytes text, struct hostname *ret_name)
     return 0;
 }
 
+/* What may stand in a label on the wire, in lower case; 0: it may not. */
+static const char label_byte[256] = {
+    ['-'] = '-', ['_'] = '_', ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4', ['5'] = '5',
+    ['6'] = '6', ['7'] = '7', ['8'] = '8', ['9'] = '9', ['a'] = 'a', ['b'] = 'b', ['c'] = 'c', ['d'] = 'd',
+    ['e'] = 'e', ['f'] = 'f', ['g'] = 'g', ['h'] = 'h', ['i'] = 'i', ['j'] = 'j', ['k'] = 'k', ['l'] = 'l',
+    ['m'] = 'm', ['n'] = 'n', ['o'] = 'o', ['p'] = 'p', ['q'] = 'q', ['r'] = 'r', ['s'] = 's', ['t'] = 't',
+    ['u'] = 'u', ['v'] = 'v', ['w'] = 'w', ['x'] = 'x', ['y'] = 'y', ['z'] = 'z', ['A'] = 'a', ['B'] = 'b',
+    ['C'] = 'c', ['D'] = 'd', ['E'] = 'e', ['F'] = 'f', ['G'] = 'g', ['H'] = 'h', ['I'] = 'i', ['J'] = 'j',
+    ['K'] = 'k', ['L'] = 'l', ['M'] = 'm', ['N'] = 'n', ['O'] = 'o', ['P'] = 'p', ['Q'] = 'q', ['R'] = 'r',
+    ['S'] = 's', ['T'] = 't', ['U'] = 'u', ['V'] = 'v', ['W'] = 'w', ['X'] = 'x', ['Y'] = 'y', ['Z'] = 'z',
+};
+
 /* Copies one label of ASCII to out. Returns its size or -E_HOST. */
 static int copy_label(struct bytes label, char out[LABEL_MOST])
 {
     if (label.size > LABEL_MOST)
         return -E_HOST;
     for (size_t i = 0; i < label.size; i++) {
-        uint8_t c = ascii_lower(label.at[i]);
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_'))
+        out[i] = label_byte[label.at[i]];
+        if (!out[i])
             return -E_HOST;
-        out[i] = (char)c;
     }
     return (int)label.size;
 }
 
 /* The size of the dot at the head of text, or 0. RFC 3490 3.1: U+3002, U+FF0E and U+FF61 are dots too. */
-static size_t dot_size(struct bytes text, bool unicode)
+static size_t dot_size(struct bytes text)
 {
     if (text.size && text.at[0] == '.')
         return 1;
-    if (unicode && (bytes_start_with(text, BYTES_LITERAL("\xE3\x80\x82")) ||
-                    bytes_start_with(text, BYTES_LITERAL("\xEF\xBC\x8E")) ||
-                    bytes_start_with(text, BYTES_LITERAL("\xEF\xBD\xA1"))))
+    if (bytes_start_with(text, BYTES_LITERAL("\xE3\x80\x82")) ||
+        bytes_start_with(text, BYTES_LITERAL("\xEF\xBC\x8E")) || bytes_start_with(text, BYTES_LITERAL("\xEF\xBD\xA1")))
         return 3;
     return 0;
 }
 
 /* Takes the label in front of text, with the dot behind it. Returns whether there was a dot. */
-static bool take_label(struct bytes *text, bool unicode, struct bytes *ret_label, bool *ret_is_ascii)
+static bool take_label(struct bytes *text, struct bytes *ret_label, bool *ret_is_ascii)
 {
     size_t size = 0, dot = 0;
 
     *ret_is_ascii = true;
-    if (!unicode) { /* what copy_label() does not like is found there */
-        size = bytes_find(*text, '.');
-        dot = size < text->size;
-    }
-    for (; unicode && size < text->size; size++) {
-        dot = dot_size(bytes_from(*text, size), unicode);
+    for (; size < text->size; size++) {
+        dot = dot_size(bytes_from(*text, size));
         if (dot)
             break;
         if (text->at[size] >= 0x80)
@@ -87,10 +93,21 @@ static bool ends_in_number(struct bytes name)
     return i < name.size && i > 0 && name.at[i - 1] == '.';
 }
 
-/* Labels of text behind what ret_name holds already; then what the whole is. */
-static int parse_labels(struct bytes text, bool unicode, struct hostname *ret_name)
+/* The text is there: what the whole is. */
+static int settle(size_t size, struct hostname *ret_name)
 {
-    size_t size = ret_name->size, prefix = size;
+    ret_name->text[size] = 0;
+    ret_name->size = (uint16_t)size;
+    ret_name->is_address = false;
+    if (ends_in_number(bytes_of(ret_name->text, size)))
+        return parse_ip(AF_INET, bytes_of(ret_name->text, size), ret_name);
+    return 0;
+}
+
+/* Labels as operators write them, behind the prefix_bytes that ret_name holds already. */
+static int parse_unicode(struct bytes text, size_t prefix_bytes, struct hostname *ret_name)
+{
+    size_t size = prefix_bytes;
     bool dot = true;
 
     while (dot) {
@@ -99,60 +116,72 @@ static int parse_labels(struct bytes text, bool unicode, struct hostname *ret_na
         bool is_ascii;
         int n;
 
-        dot = take_label(&text, unicode, &label, &is_ascii);
-        if (label.size == 0 && !dot && size > prefix)
+        dot = take_label(&text, &label, &is_ascii);
+        if (label.size == 0 && !dot && size > prefix_bytes)
             break; /* behind the trailing dot */
         if (label.size == 0)
             return -E_HOST;
-        n = is_ascii || !unicode ? copy_label(label, copy) : idn_label_encode(label, copy);
+        n = is_ascii ? copy_label(label, copy) : idn_label_encode(label, copy);
         if (n < 0)
             return n;
-        if (size + (size > prefix) + (size_t)n > HOSTNAME_MOST)
+        if (size + (size > prefix_bytes) + (size_t)n > HOSTNAME_MOST)
             return -E_HOST;
-        if (size > prefix)
+        if (size > prefix_bytes)
             ret_name->text[size++] = '.';
         memcpy(ret_name->text + size, copy, (size_t)n);
         size += (size_t)n;
     }
-    ret_name->text[size] = 0;
-    ret_name->size = (uint16_t)size;
-    if (ends_in_number(bytes_of(ret_name->text, size)))
-        return parse_ip(AF_INET, bytes_of(ret_name->text, size), ret_name);
-    return 0;
+    return settle(size, ret_name);
 }
 
-static int parse(struct bytes text, bool is_pattern, struct hostname *ret_name)
+/* Labels as they are on the wire: every request has some. */
+static int parse_wire(struct bytes text, struct hostname *ret_name)
 {
-    struct hostname name = { .size = 0 };
-    int rc;
+    size_t label = 0;
 
-    if (text.size && text.at[0] == '[') {
-        if (text.at[text.size - 1] != ']')
+    if (text.size && text.at[text.size - 1] == '.')
+        text.size--;
+    if (text.size > HOSTNAME_MOST)
+        return -E_HOST;
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.at[i] == '.' && label) {
+            ret_name->text[i] = '.';
+            label = 0;
+            continue;
+        }
+        ret_name->text[i] = label_byte[text.at[i]];
+        if (!ret_name->text[i] || ++label > LABEL_MOST)
             return -E_HOST;
-        rc = parse_ip(AF_INET6, bytes_part(text, 1, text.size - 2), &name);
-    } else if (is_pattern && bytes_find(text, ':') < text.size) {
-        rc = parse_ip(AF_INET6, text, &name);
-    } else if (is_pattern && bytes_start_with(text, BYTES_LITERAL("*."))) {
-        memcpy(name.text, "*.", 2);
-        name.size = 2;
-        name.is_pattern = true;
-        rc = parse_labels(bytes_from(text, 2), true, &name);
-    } else {
-        rc = parse_labels(text, is_pattern, &name);
     }
-    if (rc == 0)
-        *ret_name = name;
-    return rc;
+    return label ? settle(text.size, ret_name) : -E_HOST;
+}
+
+/* "[v6]" */
+static int parse_bracketed(struct bytes text, struct hostname *ret_name)
+{
+    if (text.at[text.size - 1] != ']')
+        return -E_HOST;
+    return parse_ip(AF_INET6, bytes_part(text, 1, text.size - 2), ret_name);
 }
 
 int hostname_parse(struct bytes wire, struct hostname *ret_name)
 {
-    return parse(wire, false, ret_name);
+    ret_name->is_pattern = false;
+    return wire.size && wire.at[0] == '[' ? parse_bracketed(wire, ret_name) : parse_wire(wire, ret_name);
 }
 
 int hostname_parse_pattern(struct bytes text, struct hostname *ret_name)
 {
-    return parse(text, true, ret_name);
+    ret_name->is_pattern = false;
+    if (text.size && text.at[0] == '[')
+        return parse_bracketed(text, ret_name);
+    if (bytes_find(text, ':') < text.size)
+        return parse_ip(AF_INET6, text, ret_name);
+    if (!bytes_start_with(text, BYTES_LITERAL("*.")))
+        return parse_unicode(text, 0, ret_name);
+    memcpy(ret_name->text, "*.", 2);
+    ret_name->is_pattern = true;
+    return parse_unicode(bytes_from(text, 2), 2, ret_name);
 }
 
 int hostname_parse_authority(struct bytes authority, struct hostname *ret_name, uint16_t *ret_port)

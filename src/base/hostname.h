@@ -25,7 +25,7 @@ struct hostname {
 /* What a peer sent (SNI, Host without port, :authority): letters, digits, '-', '_' and dots in labels of 1 to 63
  * bytes; one trailing dot is dropped; IPv6 literals come in brackets and lose them. A name that ends in a number must
  * be an IPv4 address ("127.1" is refused, as in RFC 3986 3.2.2). U-labels do not occur on the wire.
- * Returns 0 or -E_HOST. */
+ * Returns 0 or -E_HOST; then ret_name holds nothing of use, here and below. */
 int hostname_parse(struct bytes wire, struct hostname *ret_name) MUST_USE;
 /* What an operator wrote, or a certificate says: the same, and a leading "*.", IPv6 without brackets, and UTF-8 labels,
  * which become A-labels (base/idn.h). */

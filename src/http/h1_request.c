@@ -97,16 +97,13 @@ static int parse_request_line(struct bytes line, struct message *m)
 
 /* The authority is the target's where it has one, else Host's (RFC 9112 3.2.2 and 3.3); Host has to be right in either
  * case, since somebody behind may look at nothing else. */
-static int settle_authority(const struct h1_framing *f, struct message *m)
+static int settle_authority(const struct h1_framing *f, bool from_target, const struct message *m)
 {
-    bool from_target = m->authority.size > 0;
     struct hostname name;
     uint16_t port = 0;
 
     if (f->hosts > 1 || (f->hosts == 0 && m->version != HTTP_1_0))
         return -E_HOST;
-    if (!from_target)
-        m->authority = f->host;
     if (f->hosts == 1 && hostname_parse_authority(f->host, &name, &port) < 0)
         return -E_HOST;
     if (from_target && hostname_parse_authority(m->authority, &name, &port) < 0)
@@ -155,6 +152,7 @@ int h1_parse_request(struct bytes head, const struct h1_limits *limits, struct m
     struct h1_framing f = { 0 };
     const uint8_t *at, *end;
     struct bytes line;
+    bool from_target;
     int result;
 
     if (head.size > limits->head)
@@ -171,10 +169,11 @@ int h1_parse_request(struct bytes head, const struct h1_limits *limits, struct m
         result = parse_request_line(line, m);
     if (result == 0)
         result = h1_fields(at, end, limits, m, &f);
-    if (m->authority.size == 0)
-        m->authority = f.host; /* for the log, should the following fail */
+    from_target = m->authority.size > 0;
+    if (!from_target)
+        m->authority = f.host; /* also for the log, should the following fail */
     if (result == 0)
-        result = settle_authority(&f, m);
+        result = settle_authority(&f, from_target, m);
     if (result == 0)
         result = settle_content(&f, m);
     if (result == 0)
