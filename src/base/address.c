@@ -120,23 +120,20 @@ void address_box_clear(struct address_box *box)
 }
 
 /* Each request's fields name its client: inet_ntop() costs ten times as much. */
-static char *print_number(char *at, unsigned n)
+static char *print_byte(char *at, uint8_t n)
 {
-    char digits[5];
-    int count = 0;
-
-    do
-        digits[count++] = (char)('0' + n % 10);
-    while (n /= 10);
-    while (count)
-        *at++ = digits[--count];
+    if (n >= 100)
+        *at++ = (char)('0' + n / 100);
+    if (n >= 10)
+        *at++ = (char)('0' + n / 10 % 10);
+    *at++ = (char)('0' + n % 10);
     return at;
 }
 
 static void print_v4(const uint8_t ip[4], char *at)
 {
     for (int i = 0; i < 4; i++) {
-        at = print_number(at, ip[i]);
+        at = print_byte(at, ip[i]);
         *at++ = i < 3 ? '.' : '\0';
     }
 }

@@ -7,14 +7,16 @@
 #include "base/check.h"
 #include "base/recycle.h"
 
-enum { ALIGNMENT = 16, CACHE_MOST = 128, CACHE_SMALL_MOST = 1024 };
+enum { CACHE_MOST = 128, CACHE_SMALL_MOST = 1024 };
 
 struct arena_block {
     struct arena_block *next;
     size_t size; /* the header included; ARENA_BLOCK or ARENA_SMALL for those that may be cached */
 };
 
-enum { HEADER = (sizeof(struct arena_block) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT };
+enum { HEADER = (sizeof(struct arena_block) + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT };
+/* So that what is free in a block is a multiple, too, and holds the rounded size when it holds the size. */
+_Static_assert(ARENA_BLOCK % ARENA_ALIGNMENT == 0 && ARENA_SMALL % ARENA_ALIGNMENT == 0, "blocks of whole units");
 
 void arena_init(struct arena *a, struct arena_cache *cache, size_t limit)
 {
@@ -85,23 +87,18 @@ static void *alloc_from_new_block(struct arena *a, size_t size)
     return data;
 }
 
-void *arena_alloc(struct arena *a, size_t size)
+void *arena_alloc_slowly(struct arena *a, size_t size)
 {
     void *data;
 
-    if (size > SIZE_MAX - ALIGNMENT - HEADER)
-        return NULL;
-    size = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     if (size == 0)
-        size = ALIGNMENT;
+        return arena_alloc(a, 1);
+    if (size > SIZE_MAX - ARENA_ALIGNMENT - HEADER)
+        return NULL;
+    size = (size + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
     if (size > a->limit - a->used)
         return NULL;
-    if (a->blocks && size <= (size_t)(a->end - a->at)) {
-        data = a->at;
-        a->at += size;
-    } else {
-        data = alloc_from_new_block(a, size);
-    }
+    data = alloc_from_new_block(a, size);
     if (data)
         a->used += size;
     return data;

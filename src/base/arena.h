@@ -16,6 +16,8 @@ enum {                /* bytes of an ordinary block, its header included */
     ARENA_SMALL = 1024, /* where many arenas wait at once */
 };
 
+enum { ARENA_ALIGNMENT = 16 };
+
 struct arena_block;
 
 /* Ordinary blocks that wait for their next arena; one cache per thread, so that a request allocates nothing. */
@@ -34,8 +36,20 @@ struct arena {
 
 /* limit: bytes that may be allocated in all; SIZE_MAX for no limit. Allocates nothing yet. */
 void arena_init(struct arena *a, struct arena_cache *cache, size_t limit);
+/* Private: what the newest block has no room for, or nothing at all. */
+void *arena_alloc_slowly(struct arena *a, size_t size);
 /* size bytes, not zeroed, or NULL when the limit or memory is exhausted. size 0 gives a valid pointer. */
-void *arena_alloc(struct arena *a, size_t size);
+static inline void *arena_alloc(struct arena *a, size_t size)
+{
+    size_t taken = (size + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+    uint8_t *data = a->at;
+
+    if (size == 0 || size > (size_t)(a->end - a->at) || taken > a->limit - a->used)
+        return arena_alloc_slowly(a, size);
+    a->at += taken;
+    a->used += taken;
+    return data;
+}
 /* The same, zeroed. */
 void *arena_zalloc(struct arena *a, size_t size);
 /* A copy of b; its view has .at == NULL when memory is out (an empty view gives an empty one that is not NULL). */
