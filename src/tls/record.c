@@ -1,11 +1,13 @@
 #include "tls/record.h"
 
+#include <endian.h>
+
 #include "base/check.h"
 
 static void put_u64(uint8_t *at, uint64_t number)
 {
-    for (int i = 0; i < 8; i++)
-        at[i] = (uint8_t)(number >> (56 - 8 * i));
+    uint64_t wire = htobe64(number);
+    memcpy(at, &wire, sizeof wire);
 }
 
 static void put_header(uint8_t *at, enum content_type type, size_t bytes)
@@ -20,12 +22,12 @@ static void put_header(uint8_t *at, enum content_type type, size_t bytes)
 /* The sequence number, padded to the left, in exclusive-or with the IV (RFC 8446 5.3, RFC 7905 2). */
 static void counted_nonce(const struct traffic_key *key, uint8_t nonce[AEAD_NONCE])
 {
-    uint8_t sequence[8];
+    uint64_t last;
 
-    put_u64(sequence, key->sequence);
     memcpy(nonce, key->iv, AEAD_NONCE);
-    for (int i = 0; i < 8; i++)
-        nonce[AEAD_NONCE - 8 + i] ^= sequence[i];
+    memcpy(&last, nonce + AEAD_NONCE - sizeof last, sizeof last);
+    last ^= htobe64(key->sequence);
+    memcpy(nonce + AEAD_NONCE - sizeof last, &last, sizeof last);
 }
 
 /* What is authenticated with a record of TLS 1.2: sequence number, type, version, the plaintext's length (RFC 5246 6.2.3.3). */
