@@ -1,5 +1,7 @@
 #include "proxy/forward.h"
 
+#include <endian.h>
+
 #include "proxy/rewrite.h"
 #include "tls/random.h"
 
@@ -107,9 +109,25 @@ static int strip(struct exchange *x, struct chain *ret, struct bytes *ret_reques
     return error;
 }
 
+/* The digits of eight bytes, all sixteen at once: each half of a byte becomes a byte, to which '0' is added, and what lies
+ * between '9' and 'a' where it is more than 9. */
+static void put_hex(char text[16], const uint8_t bytes[8])
+{
+    const uint64_t ones = 0x0101010101010101;
+
+    for (int half = 0; half < 2; half++) {
+        uint64_t spread = (uint64_t)bytes[4 * half] << 8 | (uint64_t)bytes[4 * half + 1] << 24 |
+                          (uint64_t)bytes[4 * half + 2] << 40 | (uint64_t)bytes[4 * half + 3] << 56;
+        uint64_t digits = (spread >> 12 & 0x000f000f000f000f) | (spread & 0x0f000f000f000f00);
+        uint64_t letters = (digits + 6 * ones) >> 4 & ones;
+
+        digits = htole64(digits + '0' * ones + letters * ('a' - '0' - 10));
+        memcpy(text + 8 * half, &digits, sizeof digits);
+    }
+}
+
 static int set_request_id(struct exchange *x, struct bytes given)
 {
-    static const char hex[] = "0123456789abcdef";
     uint8_t random[16];
     char *text;
 
@@ -121,10 +139,8 @@ static int set_request_id(struct exchange *x, struct bytes given)
             return -E_MEMORY;
         if (random_bytes(random, sizeof random))
             return -E_CRYPTO;
-        for (size_t i = 0; i < sizeof random; i++) {
-            text[2 * i] = hex[random[i] >> 4];
-            text[2 * i + 1] = hex[random[i] & 15];
-        }
+        put_hex(text, random);
+        put_hex(text + 16, random + 8);
         given = bytes_of(text, 2 * sizeof random);
     }
     x->request_id = given;
@@ -137,7 +153,7 @@ static struct bytes forwarded_with_us(struct exchange *x, struct bytes client, s
     const struct session *s = x->session;
     bool v6 = bytes_find(client, ':') != client.size;
     struct bytes host = x->request.authority;
-    bool quoted = bytes_find(host, ':') != host.size || bytes_find(host, '[') != host.size;
+    bool quoted = bytes_find(host, ':') != host.size; /* a port, or IPv6 in brackets */
     struct bytes quote = quoted ? BYTES_LITERAL("\"") : BYTES_NONE;
     const struct bytes parts[] = {
         before,
