@@ -91,11 +91,10 @@ static const struct stream_ops stream_ops = { .look = look,
                                               .end = end,
                                               .flush = flush };
 
-static void enter(struct h1_session *h, enum phase phase, uint64_t limit_ns)
+static void enter(struct h1_session *h, enum phase phase)
 {
     h->phase = (uint8_t)phase;
     loop_defer_cancel(&h->again); /* what was to be read in another phase is no request in this one */
-    session_limit(h->session, limit_ns);
 }
 
 /* Nothing is here of a request: the session goes on without h, which the caller touches no more. */
@@ -112,7 +111,8 @@ static void rest(struct h1_session *h)
 /* The next request may be here already, pipelined: it has its turn after others had theirs. h may be gone. */
 static void wait_for_request(struct h1_session *h, uint64_t limit_ns)
 {
-    enter(h, PHASE_IDLE, limit_ns);
+    enter(h, PHASE_IDLE);
+    session_limit(h->session, limit_ns);
     if (connection_has_more(h->session->connection))
         loop_defer(h->session->home->net->loop, &h->again);
     else
@@ -144,10 +144,12 @@ static struct exchange *new_exchange(struct h1_session *h)
     return NULL;
 }
 
+/* The limit of the phase before stays: on_timer() passes over it, and most exchanges are over long before, so that the next
+ * limit only moves it to later, which costs next to nothing. */
 static void begin(struct h1_session *h, int error)
 {
     h->session->served = true;
-    enter(h, PHASE_EXCHANGE, 0);
+    enter(h, PHASE_EXCHANGE);
     exchange_begin(h->exchange, error, h->head_began_ns);
 }
 
@@ -193,7 +195,9 @@ static void read_request(struct h1_session *h)
 
     if (h->phase != PHASE_HEAD && buffer_used(&c->in)) {
         h->head_began_ns = loop_now(s->home->net->loop);
-        enter(h, PHASE_HEAD, s->listener->options->timeouts.request_head_ns);
+        enter(h, PHASE_HEAD);
+        if (n == -E_AGAIN)
+            session_limit(h->session, s->listener->options->timeouts.request_head_ns);
     }
     if (n > 0) {
         take_request(h, (size_t)n);
@@ -239,7 +243,8 @@ static void start(struct session *s)
 
     if (!h)
         return;
-    enter(h, PHASE_IDLE, s->home->draining ? DRAIN_GRACE_SECONDS * NS_PER_S : s->listener->options->timeouts.idle_ns);
+    enter(h, PHASE_IDLE);
+    session_limit(s, s->home->draining ? DRAIN_GRACE_SECONDS * NS_PER_S : s->listener->options->timeouts.idle_ns);
     read_request(h);
 }
 

@@ -84,9 +84,9 @@ static int send_whole(struct h1_wire *w, struct bytes data)
         int error = connection_flush(c);
         if (error && error != -E_AGAIN)
             return error;
+        if (data.size > connection_room(c))
+            return connection_is_flushed(c) ? -E_HEAD_TOO_LARGE : -E_AGAIN;
     }
-    if (data.size > connection_room(c))
-        return connection_is_flushed(c) ? -E_HEAD_TOO_LARGE : -E_AGAIN;
     sent = connection_send(c, data);
     CHECK(sent < 0 || (size_t)sent == data.size);
     return sent < 0 ? (int)sent : 0;
