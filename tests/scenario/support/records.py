@@ -34,9 +34,10 @@ def _expand(secret, info, size, digest):
     return out[:size]
 
 
-def _expand_label(secret, label, size, digest):
+def expand_label(secret, label, size, digest, context_=b""):
+    """RFC 8446 7.1."""
     label = b"tls13 " + label
-    return _expand(secret, struct.pack(">HB", size, len(label)) + label + b"\0", size, digest)
+    return _expand(secret, struct.pack(">HB", size, len(label)) + label + bytes([len(context_)]) + context_, size, digest)
 
 
 def _prf(secret, seed, size, digest):
@@ -60,12 +61,12 @@ class Direction:
 
     def _set_secret(self, secret):
         self.secret, self.sequence = secret, 0
-        self.cipher = self.aead(_expand_label(secret, b"key", self.key_bytes, self.digest))
-        self.iv = _expand_label(secret, b"iv", 12, self.digest)
+        self.cipher = self.aead(expand_label(secret, b"key", self.key_bytes, self.digest))
+        self.iv = expand_label(secret, b"iv", 12, self.digest)
 
     def update(self):
         """RFC 8446 7.2."""
-        self._set_secret(_expand_label(self.secret, b"traffic upd", len(self.secret), self.digest))
+        self._set_secret(expand_label(self.secret, b"traffic upd", len(self.secret), self.digest))
 
     def nonce(self):
         """RFC 8446 5.3; in TLS 1.2 of ChaCha20 alone."""
