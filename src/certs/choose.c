@@ -218,7 +218,8 @@ static int ecdsa_usability_in_1_2(enum certificate_kind kind, const struct clien
 
 static int usability(enum certificate_kind kind, const struct client_hello *h)
 {
-    if (client_hello_offers_version(h, 0x0304) && usable_in_1_3(kind, h))
+    /* Without signature_algorithms, any: a resumed session signs nothing, and the engine's alert tells what is missing. */
+    if (client_hello_offers_version(h, 0x0304) && (usable_in_1_3(kind, h) || h->signature_algorithms.size == 0))
         return USABLE_IN_1_3;
     if (!client_hello_offers_version(h, 0x0303)) /* without a common version, any: the engine's alert tells why */
         return client_hello_offers_version(h, 0x0304) ? UNUSABLE : USABLE_OLD;

@@ -85,6 +85,12 @@ static void on_timer(struct session *s)
 
 const struct session_stage session_handshake = { .start = start, .on_event = on_event, .on_timer = on_timer };
 
+static bool has_common_version(const struct tls_policy_options *policy, const struct client_hello *hello)
+{
+    return (tls_policy_speaks(policy, 0x0304) && client_hello_offers_version(hello, 0x0304)) ||
+           (tls_policy_speaks(policy, 0x0303) && client_hello_offers_version(hello, 0x0303));
+}
+
 static struct tls_session *choose(struct connection *c, const struct client_hello *hello, uint8_t *ret_alert,
                                   int *ret_error)
 {
@@ -124,7 +130,8 @@ static struct tls_session *choose(struct connection *c, const struct client_hell
         return NULL;
     }
     if (!certificate) {
-        *ret_alert = ALERT_HANDSHAKE_FAILURE;
+        *ret_alert =
+            has_common_version(s->host->policy->options, hello) ? ALERT_HANDSHAKE_FAILURE : ALERT_PROTOCOL_VERSION;
         *ret_error = -E_NO_CERTIFICATE;
         return NULL;
     }

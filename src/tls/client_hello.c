@@ -164,6 +164,16 @@ static int read_pairs(struct cursor *extension, int length_bytes, struct bytes *
     return 0;
 }
 
+/* Whether the rest is whole entries. */
+static bool is_server_name_list(struct cursor rest)
+{
+    while (cursor_left(&rest) && !rest.failed) {
+        (void)cursor_u8(&rest);
+        (void)cursor_vector(&rest, 2);
+    }
+    return !rest.failed;
+}
+
 /* RFC 6066 3. One name of the one type that there is. A name that no host can have (an address, say) is treated as no
  * name: RFC 6066 forbids it, yet clients send it. Bytes outside of ASCII's printable ones are an attack or a bug. */
 static int read_server_name(struct cursor *extension, struct client_hello *h, uint8_t *ret_alert)
@@ -175,8 +185,8 @@ static int read_server_name(struct cursor *extension, struct client_hello *h, ui
 
     if (list.failed || name.failed || cursor_left(extension) || wire.size == 0)
         return refuse(ALERT_DECODE_ERROR, ret_alert);
-    if (type != 0 || cursor_left(&list))
-        return refuse(ALERT_ILLEGAL_PARAMETER, ret_alert);
+    if (type != 0 || cursor_left(&list)) /* a second entry where it is one, else what cannot be read */
+        return refuse(is_server_name_list(list) ? ALERT_ILLEGAL_PARAMETER : ALERT_DECODE_ERROR, ret_alert);
     for (size_t i = 0; i < wire.size; i++)
         if (wire.at[i] <= ' ' || wire.at[i] > '~')
             return refuse(ALERT_ILLEGAL_PARAMETER, ret_alert);
@@ -298,7 +308,7 @@ static int read_body(struct cursor body, struct client_hello *h, uint8_t *ret_al
     }
     if (error)
         return error;
-    if (h->legacy_version >> 8 != 3)
+    if (h->legacy_version >> 8 != 3 || h->legacy_version == 0x0300) /* RFC 8446 D.5 */
         return refuse(ALERT_PROTOCOL_VERSION, ret_alert);
     /* "null" must be among the compression methods, and in TLS 1.3 alone (RFC 5246 7.4.1.2, RFC 8446 4.1.2). */
     struct bytes methods = bytes_of(compressions.at, cursor_left(&compressions));

@@ -327,13 +327,26 @@ static bool is_written(const char *text)
     return text && strcasecmp(text, "auto") != 0 && strcasecmp(text, "profile") != 0;
 }
 
+static uint16_t versions_least(const struct tls_policy_options *o)
+{
+    return o->versions_least ? (uint16_t)o->versions_least : o->profile == TLS_PROFILE_MODERN ? 0x0304 : 0x0303;
+}
+
+static uint16_t versions_most(const struct tls_policy_options *o)
+{
+    return o->versions_most ? (uint16_t)o->versions_most : 0x0304;
+}
+
+bool tls_policy_speaks(const struct tls_policy_options *options, uint16_t version)
+{
+    return versions_least(options) <= version && version <= versions_most(options);
+}
+
 static int resolve_versions(const struct tls_policy_options *o, struct tls_policy *p, char why[TLS_POLICY_WHY])
 {
-    uint16_t profile_least = o->profile == TLS_PROFILE_MODERN ? 0x0304 : 0x0303;
-
-    p->versions_most = o->versions_most ? (uint16_t)o->versions_most : 0x0304;
     /* `modern` with max_version 1.2 would leave nothing: an operator who wants that must say so. */
-    p->versions_least = o->versions_least ? (uint16_t)o->versions_least : profile_least;
+    p->versions_most = versions_most(o);
+    p->versions_least = versions_least(o);
     if (p->versions_least <= p->versions_most)
         return 0;
     snprintf(why, TLS_POLICY_WHY, "no version is left: the oldest allowed is TLS 1.%d, the newest TLS 1.%d",

@@ -77,11 +77,13 @@ struct tls_policy {
 
 enum { TLS_POLICY_WHY = 256 }; /* bytes: room for every sentence of tls_policy_resolve */
 
+/* The policy that the options for servers come to, named "tls"; texts are shared. */
+struct tls_policy_options tls_client_policy(const struct tls_client_options *options);
+/* Whether a version (0x0303, 0x0304) is one of the policy's. */
+bool tls_policy_speaks(const struct tls_policy_options *options, uint16_t version);
 /* Fills in what the profile says and checks what the operator wrote. Pure: whether the library has all of it turns out
  * when a context is made. Returns 0, or -E_CONFIG with a sentence in why ("unknown cipher suite \"AES\"; the known
  * ones are …"). */
-/* The policy that the options for servers come to, named "tls"; texts are shared. */
-struct tls_policy_options tls_client_policy(const struct tls_client_options *options);
 int tls_policy_resolve(const struct tls_policy_options *options, struct tls_policy *ret_policy,
                        char why[TLS_POLICY_WHY]) MUST_USE;
 
