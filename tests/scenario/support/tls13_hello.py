@@ -27,31 +27,40 @@ SIGNATURES = (0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0807)
 
 
 class Vector:
-    """A length of `width` bytes, and the parts (bytes or vectors) that it counts."""
+    """A length of `width` bytes, and the parts (bytes, vectors, extensions) that it counts."""
 
     def __init__(self, name, width, *parts):
         self.name, self.width, self.parts = name, width, list(parts)
 
-    def encode(self, lengths=None, path=""):
-        path += self.name
-        content = b"".join(p if isinstance(p, bytes) else p.encode(lengths, path + "/") for p in self.parts)
+    def encode(self, lengths=None, path=None):
+        path = path or self.name
+        content = b"".join(p if isinstance(p, bytes) else p.encode(lengths, q) for p, q in self._named(path))
         size = len(content) + (lengths or {}).get(path, 0)
         return (size % (1 << 8 * self.width)).to_bytes(self.width, "big") + content
 
-    def paths(self, path=""):
-        path += self.name
-        return [path] + [q for p in self.parts if not isinstance(p, bytes) for q in p.paths(path + "/")]
+    def _named(self, path):
+        """The parts and their paths: the second of a name is called so."""
+        seen = {}
+        for part in self.parts:
+            name = "" if isinstance(part, bytes) else part.name
+            seen[name] = seen.get(name, 0) + 1
+            yield part, f"{path}/{name}" + (f"[{seen[name]}]" if seen[name] > 1 else "")
+
+    def paths(self, path=None):
+        path = path or self.name
+        return [path] + [q for p, r in self._named(path) if not isinstance(p, bytes) for q in p.paths(r)]
 
 
 class Extension:
     def __init__(self, kind, *parts):
         self.kind = kind
-        self.body = Vector(NAMES.get(kind, f"extension_{kind:04x}"), 2, *parts)
+        self.name = NAMES.get(kind, f"extension_{kind:04x}")
+        self.body = Vector(self.name, 2, *parts)
 
-    def encode(self, lengths=None, path=""):
+    def encode(self, lengths=None, path=None):
         return struct.pack(">H", self.kind) + self.body.encode(lengths, path)
 
-    def paths(self, path=""):
+    def paths(self, path):
         return self.body.paths(path)
 
 
