@@ -24,7 +24,8 @@ bench_packages="python3 openssl nginx haproxy h2o hitch stunnel4 nghttp2-client 
 
 # Where the private OpenSSL lives. It is outside the tree, so that every clone on a machine shares it.
 wanted_openssl=3.5
-openssl_release=trixie # the Debian release that brings it
+openssl_release=trixie # the Debian release that brings it, and the multi-buffer library
+multi_buffer_file=libcrypto_mb.so.11
 # Linux 6.1, which cannot change the keys of a connection, and one of 6.14 or newer, which can.
 kernel_releases="bookworm trixie-backports"
 
@@ -63,6 +64,7 @@ usage: ./do WORD [ARGUMENT...]
 
 environment
   UNLADE_OPENSSL=system    build with the system's OpenSSL even where a newer one can be had
+  UNLADE_MB=off            build and test without Intel's multi-buffer library, as where Debian does not have it
   UNLADE_CACHE=DIR         where the private OpenSSL and the tests' npm packages are kept (default ~/.cache/unlade)
   CC=clang                 the compiler of release, asan, tsan and coverage builds
   UNLADE_COMPATIBILITY=write
@@ -149,6 +151,7 @@ deps()
         [ -z "$still" ] || die "still missing: $still"
     fi
     openssl_prepare
+    multi_buffer_prepare
     case " $* " in *" nodejs "*) npm_prepare ;; esac
     case " $* " in *" qemu-system-x86 "*) kernel_prepare ;; esac
 }
@@ -199,7 +202,17 @@ openssl_prepare()
     if [ "${UNLADE_OPENSSL:-}" = system ] || pkgconf --atleast-version="$wanted_openssl" openssl; then
         return
     fi
-    link=$(cache_dir)/openssl-$wanted_openssl-$(dpkg --print-architecture)
+    fetch_kept fetch-openssl "$(cache_dir)/openssl-$wanted_openssl-$(dpkg --print-architecture)" \
+        "OpenSSL $wanted_openssl (the system has $(pkgconf --modversion openssl))" \
+        "building with the system's OpenSSL $(pkgconf --modversion openssl).
+Missing so: X25519MLKEM768 (post-quantum key exchange), faster AES-GCM, the hooks for QUIC."
+}
+
+# Fetches $3 from Debian by the word $1 of this script, into a directory that the link $2 leads to. $4 says what is missing where
+# that cannot be had.
+fetch_kept()
+{
+    link=$2
     # Taken again after a week, for its security updates; an older one is better than none.
     if [ -e "$link/fetched" ] && [ -z "$(find "$link/fetched" -mtime +7)" ]; then
         return
@@ -208,24 +221,39 @@ openssl_prepare()
     if [ -n "$(find "$link.failed" -mmin -60 2>/dev/null)" ]; then
         return
     fi
-    say "fetching OpenSSL $wanted_openssl from Debian ($openssl_release): the system has $(pkgconf --modversion openssl)"
+    say "fetching from Debian ($openssl_release): $3"
     work=$(mktemp -d)
     chmod 755 "$work" # apt downloads as its own user
-    if "$here/do" fetch-openssl "$work" "$link" >"$work/log" 2>&1; then
-        say "OpenSSL $(cat "$link/fetched") is in $link"
+    if "$here/do" "$1" "$work" "$link" >"$work/log" 2>&1; then
+        say "version $(cat "$link/fetched") is in $link"
     else
         sed 's/^/    /' "$work/log" >&2
         if [ -e "$link/fetched" ]; then
-            say "that failed (above): keeping OpenSSL $(cat "$link/fetched")"
+            say "that failed (above): keeping version $(cat "$link/fetched")"
             touch "$link/fetched"
         else
-            say "that failed (above): building with the system's OpenSSL $(pkgconf --modversion openssl)."
-            say "Missing so: X25519MLKEM768 (post-quantum key exchange), faster AES-GCM, the hooks for QUIC."
+            say "that failed (above): $4"
             say "It is tried again in an hour, or once $link.failed is removed."
             touch "$link.failed"
         fi
     fi
     rm -rf "$work"
+}
+
+# Puts the prefix $1 with the version $2, which was made to work in, beside the link $3, and the link on it.
+keep_fetched()
+{
+    version=$2 link=$3
+    prefix=$link.$(echo "$version" | tr -c 'A-Za-z0-9.\n' -)
+    find "$1" -type f -exec touch {} + # newer than any object built with an older one
+    echo "$version" >"$1/fetched"
+    if [ -e "$prefix/fetched" ]; then # still the newest; builds may be using it
+        touch "$prefix/fetched"
+    else
+        cp -R "$1" "$prefix.$$"
+        mv -T "$prefix.$$" "$prefix"
+    fi
+    ln -sfn "$prefix" "$link"
 }
 
 # Takes packages of the Debian release (or -backports) $2, checked by apt against Debian's keys, through sources, lists and
@@ -283,8 +311,6 @@ fetch_openssl()
     work=$1 link=$2
     fetch_from_debian "$work" "$openssl_release" download_openssl || return 1
 
-    version=$(dpkg-deb -f "$work"/package/libssl-dev_*.deb Version)
-    prefix=$link.$(echo "$version" | tr -c 'A-Za-z0-9.\n' -)
     dpkg-deb -x "$work"/package/libssl-dev_*.deb "$work/unpacked"
     mkdir -p "$work/prefix/lib/pkgconfig"
     cp -R "$work"/unpacked/usr/include "$work/prefix/"
@@ -294,15 +320,61 @@ fetch_openssl()
         sed -e 's|^prefix=.*|prefix=${pcfiledir}/../..|' -e 's|^libdir=.*|libdir=${prefix}/lib|' "$pc" \
             >"$work/prefix/lib/pkgconfig/${pc##*/}"
     done
-    find "$work/prefix" -type f -exec touch {} + # newer than any object built with an older one
-    echo "$version" >"$work/prefix/fetched"
-    if [ -e "$prefix/fetched" ]; then # still the newest; builds may be using it
-        touch "$prefix/fetched"
-    else
-        cp -R "$work/prefix" "$prefix.$$"
-        mv -T "$prefix.$$" "$prefix"
+    keep_fetched "$work/prefix" "$(dpkg-deb -f "$work"/package/libssl-dev_*.deb Version)" "$link"
+}
+
+# ---- Intel's multi-buffer library (src/tls/multi_buffer.h), which a program loads when it starts ----
+
+multi_buffer_link() { echo "$(cache_dir)/crypto-mb-$(dpkg --print-architecture)"; }
+
+# Whether it is for this machine, and not installed.
+wants_multi_buffer()
+{
+    [ "${UNLADE_MB:-}" != off ] && [ "$(dpkg --print-architecture)" = amd64 ] && [ -n "$(missing_packages libcrypto-mb11)" ]
+}
+
+multi_buffer_prepare()
+{
+    wants_multi_buffer || return 0
+    fetch_kept fetch-multi-buffer "$(multi_buffer_link)" "Intel's multi-buffer library" \
+        "handshakes are made one by one by OpenSSL, also where the processor could make eight at a time."
+}
+
+download_multi_buffer() { apt-get -q $apt_options download libcrypto-mb11 libcrypto-mb-dev; }
+
+# Leaves a prefix with the library and its headers, which tests compare with what we think of it, beside the link $2.
+fetch_multi_buffer()
+{
+    work=$1 link=$2
+    fetch_from_debian "$work" "$openssl_release" download_multi_buffer || return 1
+
+    mkdir -p "$work/prefix/lib/unlade" "$work/unpacked"
+    for package in "$work"/package/*.deb; do
+        dpkg-deb -x "$package" "$work/unpacked"
+    done
+    cp -L "$work"/unpacked/usr/lib/*/"$multi_buffer_file" "$work/prefix/lib/unlade/"
+    cp -R "$work"/unpacked/usr/include "$work/prefix/"
+    keep_fetched "$work/prefix" "$(dpkg-deb -f "$work"/package/libcrypto-mb11_*.deb Version)" "$link"
+}
+
+# The private copy's prefix; empty where there is none.
+multi_buffer_prefix()
+{
+    if wants_multi_buffer && [ -e "$(multi_buffer_link)/fetched" ]; then
+        readlink -f "$(multi_buffer_link)"
     fi
-    ln -sfn "$prefix" "$link"
+}
+
+# Puts the one of the prefix $1, if it is not empty, where programs look that were built here: ../lib/unlade, seen from build/KIND/unlade.
+multi_buffer_place()
+{
+    place=build/lib/unlade/$multi_buffer_file
+    wanted=${1:+$1/lib/unlade/$multi_buffer_file}
+    if [ "$(readlink "$place" || true)" != "$wanted" ]; then
+        mkdir -p "${place%/*}"
+        rm -f "$place"
+        [ -z "$wanted" ] || ln -s "$wanted" "$place"
+    fi
 }
 
 # The system's own Debian mirrors for its release with the suffix $1 ("" or -security), then the default $2.
@@ -411,6 +483,12 @@ build()
         set -- "$@" -Dstatic_openssl=true "--pkg-config-path=$prefix/lib/pkgconfig"
     fi
 
+    prefix=$(multi_buffer_prefix)
+    multi_buffer_place "$prefix"
+    if [ -n "$prefix" ]; then
+        set -- "$@" "-Dmulti_buffer=$prefix"
+    fi
+
     dir=build/$kind
     options="$cc $($cc --version | head -n 1) $*"
     place=$(cat "$dir/place" 2>/dev/null || echo "$here") # meson does not follow a tree that was moved or copied
@@ -447,6 +525,9 @@ install_word()
     build release
     to=${DESTDIR:-} prefix=${PREFIX:-/usr/local}
     install -D -m 755 build/release/unlade "$to$prefix/bin/unlade"
+    if [ -e "build/lib/unlade/$multi_buffer_file" ]; then
+        install -D -m 644 "build/lib/unlade/$multi_buffer_file" "$to$prefix/lib/unlade/$multi_buffer_file"
+    fi
     install -D -m 644 docs/unlade.1 "$to$prefix/share/man/man1/unlade.1"
     install -D -m 644 packaging/unlade.sysusers "$to$prefix/lib/sysusers.d/unlade.conf"
     mkdir -p "$to$prefix/lib/systemd/system"
@@ -527,6 +608,9 @@ install)
     ;;
 fetch-openssl) # of ./do itself
     fetch_openssl "$@"
+    ;;
+fetch-multi-buffer) # of ./do itself
+    fetch_multi_buffer "$@"
     ;;
 fetch-kernel) # of ./do itself
     fetch_kernel "$@"

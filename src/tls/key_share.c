@@ -303,7 +303,7 @@ static void agree_at_once(struct batch *b, struct batch_job *const *jobs, unsign
         if (is_zero(secrets[i])) /* RFC 7748 6.1: the client's point is of small order */
             settle(a, -E_TLS);
         else
-            settle(a, lane_is_fine(status, i) ? 0 : -E_CRYPTO);
+            settle(a, lane_is_fine(status, i) ? 0 : agree_with_pair(a));
     }
     explicit_bzero(secrets, sizeof secrets);
     explicit_bzero(private_keys, sizeof private_keys);
@@ -336,13 +336,12 @@ static int begin(struct batch *b, struct key_agreement *a)
         return agree_on_curve(a, group);
     if (a->group == GROUP_X25519MLKEM768)
         error = encapsulate(a);
-    if (error == 0 && !b->library) {
-        b->counts[BATCH_X25519].singly++;
-        return agree_on_x25519(a);
-    }
-    if (error == 0)
-        error = take_pair(b, a->private_key, share_half(a));
-    return error ? error : -E_AGAIN;
+    if (error)
+        return error;
+    if (b->library && take_pair(b, a->private_key, share_half(a)) == 0)
+        return -E_AGAIN;
+    b->counts[BATCH_X25519].singly++;
+    return agree_on_x25519(a);
 }
 
 void key_agreement_start(struct batch *b, struct key_agreement *a)

@@ -206,27 +206,34 @@ static uint32_t complete(struct batch *b, struct batch_job *const *jobs, unsigne
     return b->library->nistp256_ecdsa_sign_complete_mb8(to_r, to_s, digests, r, inverse, keys, NULL);
 }
 
+/* Whom nobody could help here OpenSSL does, with a nonce of its own making. */
+static void sign_singly(struct batch *b, enum batch_work work, struct signature *sig)
+{
+    b->counts[work].singly++;
+    signature_settle(sig, sign_digest(sig));
+}
+
 void ecdsa_work(struct batch *b, enum batch_work work, struct batch_job *const *jobs, unsigned count)
 {
     struct lots lots;
-    uint32_t status;
-    int error = 0;
+    uint32_t status = 0;
 
-    for (unsigned i = 0; i < count && error == 0; i++)
-        error = take_nonce(b, lots.r[i], lots.inverse[i]); /* cppcheck-suppress uninitvar; it writes them */
-    if (error == 0) {
+    for (unsigned i = 0; i < count && status == 0; i++)
+        if (take_nonce(b, lots.r[i], lots.inverse[i]) != 0) /* cppcheck-suppress uninitvar; it writes them */
+            status = UINT32_MAX;
+    if (status == 0) {
         status = complete(b, jobs, count, &lots);
         batch_count(b, work, count);
-        for (unsigned i = 0; i < count; i++) {
-            struct signature *sig = signature_of(jobs[i]);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        struct signature *sig = signature_of(jobs[i]);
 
-            if (lane_is_fine(status, i))
-                write_signature(sig, lots.sign_r[i], lots.sign_s[i]);
-            signature_settle(sig, lane_is_fine(status, i) ? 0 : -E_CRYPTO);
+        if (lane_is_fine(status, i)) {
+            write_signature(sig, lots.sign_r[i], lots.sign_s[i]);
+            signature_settle(sig, 0);
+        } else {
+            sign_singly(b, work, sig);
         }
-    } else {
-        for (unsigned i = 0; i < count; i++)
-            signature_settle(signature_of(jobs[i]), error);
     }
     explicit_bzero(&lots, sizeof lots);
 }

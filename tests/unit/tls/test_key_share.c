@@ -20,6 +20,7 @@
 #include "tls/multi_buffer.h"
 #include "tls/random.h"
 #include "hex.h"
+#include "soft_lanes.h"
 
 enum { CLIENT_MOST = 1216, AT_A_TIME = 40 };
 
@@ -144,22 +145,6 @@ static void client_end(struct client *c)
     EVP_PKEY_free(c->second);
     key_agreement_wipe(&c->a);
 }
-
-/* ---- Both ways of working: with the multi-buffer library, and without ---- */
-
-static const struct multi_buffer *const *ways(size_t *ret_count)
-{
-    static const struct multi_buffer *both[2];
-
-    both[1] = multi_buffer();
-    *ret_count = both[1] ? 2 : 1;
-    return both;
-}
-
-#define EACH_WAY(b) \
-    size_t ways_##b; \
-    const struct multi_buffer *const *way_##b = ways(&ways_##b); \
-    for (struct batch *b; ways_##b > 0 && (b = batch_new(way_##b[--ways_##b])) != NULL; batch_free(b))
 
 static const uint16_t all_groups[] = { GROUP_X25519, GROUP_P256, GROUP_P384, GROUP_X25519MLKEM768 };
 
@@ -422,11 +407,11 @@ static void points_in_another_form_are_refused(void **state)
 static void what_was_used_is_wiped_from_the_pool(void **state)
 {
     static const uint8_t zeros[32];
-    struct batch *b = batch_new(multi_buffer());
+    struct batch *b = batch_new(&soft_lanes);
     struct client c;
 
     (void)state;
-    for (unsigned used = 1; used <= LANES && b->library; used++) {
+    for (unsigned used = 1; used <= LANES; used++) {
         client_begin(&c, GROUP_X25519);
         key_agreement_start(b, &c.a);
         assert_int_equal(b->keys.left, LANES - used);
