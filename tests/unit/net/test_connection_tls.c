@@ -618,6 +618,24 @@ static void what_was_promised_is_taken_after_a_pause_as_well(void **state)
     assert_true(connection_is_flushed(f->c));
 }
 
+/* What is held then is the content alone. */
+static void no_read_of_a_stream_ends_within_a_record(void **state)
+{
+    static const uint8_t data[16384];
+    struct fixture *f = *state;
+
+    shake(f);
+    connection_settle(f->c); /* the tickets leave */
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(SSL_write(f->client, data, sizeof data), sizeof data);
+    take_events(f);
+    assert_int_equal(connection_receive(f->c), 4 * sizeof data);
+    assert_int_equal(buffer_pool_lent(f->net.pool), f->c->in.size);
+    buffer_consume(&f->c->in, 4 * sizeof data);
+    assert_int_equal(connection_receive(f->c), 2 * sizeof data);
+    assert_int_equal(buffer_pool_lent(f->net.pool), f->c->in.size);
+}
+
 /* The fixture begins anew, with a client of this kind. */
 static void begin_anew(struct fixture *f, SSL_CTX *client)
 {
@@ -892,6 +910,7 @@ int main(void)
         TEST(an_end_that_came_with_the_hello_is_still_told),
         TEST(data_in_front_of_a_bad_record_may_still_be_answered_before_the_alert),
         TEST(who_finishes_before_seeing_the_bad_record_says_the_alert_and_not_goodbye),
+        TEST(no_read_of_a_stream_ends_within_a_record),
         TEST(what_was_promised_is_taken_after_a_pause_as_well),
         TEST(as_much_can_be_sent_as_there_is_room_for_whatever_waits_already),
         TEST(both_sides_get_what_was_said_in_whatever_order_things_happen),
