@@ -9,7 +9,7 @@ from support.client import get
 from support.faces import ENGINES, Faces
 from support.tls13 import Client
 
-pytestmark = [pytest.mark.tls, pytest.mark.records]
+pytestmark = pytest.mark.tls
 
 ANSWER = response(b"ok")
 ROWS = every_row()

@@ -130,7 +130,7 @@ class Client(RecordClient):
         self.asked = None                   # extensions of the CertificateRequest
         self.encrypted_extensions = {}
         self.seen, self.dummies = [], []    # types of messages that came; where change_cipher_spec came between them
-        self.server_random = None
+        self.server_random = self.server_share = None
         self.connected = False              # our keys are those of content
         self._pending = b""
         self._sent_hello = False
@@ -267,6 +267,7 @@ class Client(RecordClient):
             r = Reader(share)
             self.group, exchange = r.number(2), r.vector(2)
             r.end()
+            self.server_share = exchange
             assert self.group in self.hello.keys, f"group {self.group:#06x}, for which no share was sent"
             assert self.retry is None or KEY_SHARE not in self.retry or self.group == int.from_bytes(self.retry[KEY_SHARE], "big")
             shared = self.hello.keys[self.group].secret(exchange)
