@@ -28,6 +28,7 @@ struct slab_chunk {
     struct slab_chunk *next, *previous;
     void *free;           /* linked through their first bytes */
     uint32_t used, fresh; /* objects in use; objects that were ever used */
+    uint32_t capacity;    /* objects that it has room for */
 };
 
 static size_t stride(const struct slab *s)
@@ -100,6 +101,7 @@ static struct slab_chunk *open_chunk(struct slab *s)
         c = new_chunk();
         if (!c)
             return NULL;
+        c->capacity = capacity(s);
     }
     put_first(&s->open, c);
     return c;
@@ -129,7 +131,7 @@ void *slab_get(struct slab *s)
     } else {
         object = (char *)c + head_bytes() + c->fresh++ * stride(s);
     }
-    if (++c->used == capacity(s))
+    if (++c->used == c->capacity)
         take_out(&s->open, c);
     return memset(object, 0, s->object_bytes);
 }
@@ -144,7 +146,7 @@ void slab_put(struct slab *s, void *object)
     memcpy(object, &c->free, sizeof c->free);
     c->free = object;
     __asan_poison_memory_region(object, s->object_bytes);
-    if (c->used-- == capacity(s))
+    if (c->used-- == c->capacity)
         put_first(&s->open, c);
     if (c->used)
         return;

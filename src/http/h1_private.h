@@ -77,6 +77,12 @@ struct h1_framing {
     struct bytes name[H1_NAMED_MOST]; /* other options of Connection: fields of one hop */
 };
 
+/* Nothing was said yet. Names are there as far as they are counted. */
+static inline void h1_framing_init(struct h1_framing *f)
+{
+    memset(f, 0, offsetof(struct h1_framing, name));
+}
+
 /* Reads fields up to the empty line that must be the last two bytes before end: those of framing into f, all others
  * into the message, without those that Connection lists. Returns 0 or -E_SYNTAX, -E_AMBIGUOUS, -E_HEAD_TOO_LARGE,
  * -E_MEMORY. */

@@ -149,12 +149,13 @@ static int settle_content(const struct h1_framing *f, struct message *m)
 
 int h1_parse_request(struct bytes head, const struct h1_limits *limits, struct message *m)
 {
-    struct h1_framing f = { 0 };
+    struct h1_framing f;
     const uint8_t *at, *end;
     struct bytes line;
     bool from_target;
     int result;
 
+    h1_framing_init(&f);
     if (head.size > limits->head)
         return -E_HEAD_TOO_LARGE;
     head = arena_copy(m->arena, head);

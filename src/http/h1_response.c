@@ -48,11 +48,12 @@ static int settle_content(const struct h1_framing *f, enum http_method request_m
 static int parse_response(struct bytes head, const struct h1_limits *limits, enum http_method request_method,
                           struct message *m)
 {
-    struct h1_framing f = { 0 };
     const uint8_t *at = head.at, *end = head.at + head.size;
+    struct h1_framing f;
     struct bytes line;
     int result = h1_line(&at, end, &line);
 
+    h1_framing_init(&f);
     if (result == 0)
         result = parse_status_line(line, m);
     if (result == 0)

@@ -116,14 +116,14 @@ struct bytes field_name_of(enum field_id id)
 
 struct bytes field_name_written(enum field_id id)
 {
-    static const char *const written_names[FIELD_COUNT] = {
-#define X(id, name, written) [FIELD_##id] = written,
+    static const struct bytes written_names[FIELD_COUNT] = {
+#define X(id, name, written) [FIELD_##id] = { (const uint8_t *)(written), sizeof(written) - 1 },
         FIELD_LIST(X)
 #undef X
     };
 
     CHECK(id > FIELD_OTHER && id < FIELD_COUNT);
-    return bytes_of(written_names[id], known_fields[id].size);
+    return written_names[id];
 }
 
 /* What is neither letter nor digit becomes '_' in the variables that CGI and its heirs make of names: "Content.Length"
