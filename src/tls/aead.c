@@ -162,6 +162,14 @@ static int seal_one(EVP_CIPHER_CTX *evp, const struct aead_job *job)
     const uint8_t tail = (uint8_t)job->tail;
     int n = 0, more = 0;
 
+    if (job->tail >= 0 && job->in.at == job->out) { /* in place there is room for it behind what it follows: one call */
+        struct aead_job whole = *job;
+
+        job->out[job->in.size] = tail;
+        whole.in.size++;
+        whole.tail = -1;
+        return seal_one(evp, &whole);
+    }
     if ((job->in.size == 0 || EVP_CipherUpdate(evp, job->out, &n, job->in.at, (int)job->in.size) == 1) &&
         (job->tail < 0 || EVP_CipherUpdate(evp, job->out + n, &more, &tail, 1) == 1) &&
         EVP_CipherFinal_ex(evp, job->out + n + more, &more) == 1 &&
