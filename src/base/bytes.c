@@ -37,9 +37,8 @@ int bytes_to_number(struct bytes b, uint64_t max, uint64_t *ret_number)
         return -E_SYNTAX;
     for (size_t i = 0; i < b.size; i++) {
         unsigned digit = (unsigned)b.at[i] - '0';
-        if (digit > 9 || number > (UINT64_MAX - digit) / 10)
+        if (digit > 9 || __builtin_mul_overflow(number, 10, &number) || __builtin_add_overflow(number, digit, &number))
             return -E_SYNTAX;
-        number = number * 10 + digit;
     }
     if (number > max)
         return -E_SYNTAX;
@@ -58,6 +57,17 @@ struct bytes cursor_bytes(struct cursor *c, size_t size)
     if (size) /* C17 has no NULL + 0 */
         c->at += size;
     return taken;
+}
+
+struct bytes bytes_of_number(uint64_t number, char digits[NUMBER_DIGITS])
+{
+    char *end = digits + NUMBER_DIGITS, *at = end;
+
+    do {
+        *--at = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    return bytes_of(at, (size_t)(end - at));
 }
 
 static uint32_t cursor_number(struct cursor *c, int size)

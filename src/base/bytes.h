@@ -73,6 +73,9 @@ size_t bytes_find(struct bytes b, uint8_t byte);
 struct bytes bytes_trim(struct bytes b);
 /* A number of decimal digits alone. Returns 0, or -E_SYNTAX when it is empty, has another byte, or exceeds max. */
 int bytes_to_number(struct bytes b, uint64_t max, uint64_t *ret_number);
+/* The opposite: a view of the last of these digits. */
+enum { NUMBER_DIGITS = 20 };
+struct bytes bytes_of_number(uint64_t number, char digits[NUMBER_DIGITS]);
 
 /* Reads big-endian wire formats. A read past the end sets `failed`, returns zeros, and every later read fails too,
  * so that a parser may read a whole structure and look once. */

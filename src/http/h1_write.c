@@ -36,13 +36,20 @@ static inline void put_bytes(struct out *o, struct bytes b)
 
 static void put_number(struct out *o, uint64_t number)
 {
-    char digits[20], *at = digits + sizeof(digits);
+    char digits[NUMBER_DIGITS];
 
-    do {
-        *--at = (char)('0' + number % 10);
-        number /= 10;
-    } while (number);
-    put(o, at, (size_t)(digits + sizeof(digits) - at));
+    put_bytes(o, bytes_of_number(number, digits));
+}
+
+/* "HTTP/1.1 200 " */
+static void put_status(struct out *o, int status)
+{
+    char line[] = "HTTP/1.1 xxx ", *digits = line + sizeof("HTTP/1.1 ") - 1;
+
+    digits[0] = (char)('0' + status / 100);
+    digits[1] = (char)('0' + status / 10 % 10);
+    digits[2] = (char)('0' + status % 10);
+    put(o, line, sizeof(line) - 1);
 }
 
 static void put_fields(struct out *o, const struct fields *fields)
@@ -138,9 +145,7 @@ int h1_write_response(const struct message *m, enum http_version to, uint8_t *ou
 
     CHECK(m->status >= 100 && m->status <= 999);
     CHECK(m->body != BODY_STREAMED || to != HTTP_1_0);
-    PUT(&o, "HTTP/1.1 ");
-    put_number(&o, (uint64_t)m->status);
-    PUT(&o, " ");
+    put_status(&o, m->status);
     put_bytes(&o, m->reason);
     PUT(&o, "\r\n");
     put_fields(&o, &m->fields);

@@ -306,7 +306,7 @@ int h2_out_send_head(struct stream *st, const struct message *m)
     struct h2_stream *s = h2_stream_of(st);
     struct head_out o = { .at = fields };
     bool is_request = m->status == 0, interim = !is_request && m->status < 200, whole;
-    char status[12], length[24];
+    char status[NUMBER_DIGITS], length[NUMBER_DIGITS];
     int error;
 
     if (!s->h2 || s->error)
@@ -318,15 +318,13 @@ int h2_out_send_head(struct stream *st, const struct message *m)
     if (is_request) {
         put_request_line(s->h2, &o, m);
     } else {
-        snprintf(status, sizeof status, "%d", m->status);
-        put(&o, BYTES_LITERAL(":status"), bytes_of_text(status));
+        put(&o, BYTES_LITERAL(":status"), bytes_of_number((uint64_t)m->status, status));
     }
     error = put_fields(&o, &m->fields);
     if (error)
         return error;
     if (m->has_length && !interim && m->status != 204) {
-        snprintf(length, sizeof length, "%llu", (unsigned long long)m->length);
-        put(&o, BYTES_LITERAL("content-length"), bytes_of_text(length));
+        put(&o, BYTES_LITERAL("content-length"), bytes_of_number(m->length, length));
     }
     if (is_request && m->te_trailers)
         put(&o, BYTES_LITERAL("te"), BYTES_LITERAL("trailers"));

@@ -187,11 +187,10 @@ static struct bytes client_name(struct exchange *x)
 /* Empty: none, or no memory. */
 static struct bytes local_port(struct exchange *x)
 {
-    char digits[5], *at = digits + sizeof digits;
+    char digits[NUMBER_DIGITS];
+    unsigned port = x->session->local_port;
 
-    for (unsigned n = x->session->local_port; n; n /= 10)
-        *--at = (char)('0' + n % 10);
-    return arena_copy(&x->arena, bytes_of(at, (size_t)(digits + sizeof digits - at)));
+    return port ? arena_copy(&x->arena, bytes_of_number(port, digits)) : BYTES_NONE;
 }
 
 static int set_chain(struct exchange *x, const struct chain *before)

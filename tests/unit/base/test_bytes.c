@@ -66,6 +66,19 @@ static void numbers_are_digits_alone(void **state)
     assert_int_equal(number, 7);
 }
 
+static void numbers_are_written_as_they_are_read(void **state)
+{
+    static const char *const texts[] = { "0", "9", "10", "443", "18446744073709551615" };
+
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        char digits[NUMBER_DIGITS];
+        uint64_t number;
+
+        assert_int_equal(bytes_to_number(bytes_of_text(texts[i]), UINT64_MAX, &number), 0);
+        assert_true(bytes_equal_text(bytes_of_number(number, digits), texts[i]));
+    }
+}
+
 static void a_cursor_reads_big_endian(void **state)
 {
     static const uint8_t wire[] = { 1, 2, 3, 4, 5, 6, 2, 'h', 'i', 0, 1, 'x', 0, 0, 0 };
@@ -120,6 +133,7 @@ int main(void)
         cmocka_unit_test(views_compare),
         cmocka_unit_test(parts_never_leave_the_view),
         cmocka_unit_test(bytes_are_found_and_trimmed),
+        cmocka_unit_test(numbers_are_written_as_they_are_read),
         cmocka_unit_test(a_view_of_nothing_has_parts_and_can_be_read),
         cmocka_unit_test(numbers_are_digits_alone),
         cmocka_unit_test(a_cursor_reads_big_endian),
