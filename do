@@ -467,7 +467,7 @@ build()
     release:gcc* | bench:gcc*) set -- "$@" -Db_lto=true ;;
     esac
     case $kind in
-    release) set -- "$@" -Doptimization=2 -Ddebug=true -Dtests=false ;;
+    release) set -- "$@" -Doptimization=3 -Ddebug=true -Dtests=false ;;
     asan) set -- "$@" --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false ;;
     tsan) set -- "$@" --buildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false ;;
     coverage) set -- "$@" --buildtype=debug -Db_coverage=true ;;
@@ -475,7 +475,7 @@ build()
         cc=clang
         set -- "$@" --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false -Dfuzzers=true -Dtests=false
         ;;
-    bench) set -- "$@" -Doptimization=2 -Ddebug=true -Dbench=true -Dtests=false ;;
+    bench) set -- "$@" -Doptimization=3 -Ddebug=true -Dbench=true -Dtests=false ;;
     *) die "build: no such kind: $kind (release, asan, tsan, fuzz, coverage)" ;;
     esac
     prefix=$(openssl_prefix)
