@@ -29,6 +29,7 @@ class Row:
     at: str = "plain"       # which face: see faces.py
     openssl: object = None  # Other, where OpenSSL's engine says something else
     enforces: tuple = ()
+    hybrid: bool = False    # whether it needs a library that has X25519MLKEM768
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,11 @@ def verdicts(wanted):
     return tuple(wanted) if isinstance(wanted, (tuple, list)) else (wanted,)
 
 
-def row(section, name, alert, *, at="plain", openssl=None, enforces=()):
+def row(section, name, alert, *, at="plain", openssl=None, enforces=(), hybrid=False):
     def add(run):
         assert all(r.name != name for r in ROWS), f"two rows are called {name!r}"
         enforced = (enforces,) if isinstance(enforces, str) else tuple(enforces)
-        ROWS.append(Row(section, name, verdicts(alert), run, at, openssl, enforced))
+        ROWS.append(Row(section, name, verdicts(alert), run, at, openssl, enforced, hybrid))
         return run
     return add
 

@@ -18,7 +18,8 @@ def _share(group, name, make, *, enforces="4.2.8-valid", alert=ILLEGAL_PARAMETER
         c.hello.share(group)
         c.hello.put(key_share((group, make(c.hello.keys[group].public))))
         c.send_hello()
-    row("4.2.8.2" if group in (P256, P384) else "4.2.8", f"a share of {TITLES[group]} {name}", alert, openssl=openssl, enforces=enforces)(run)
+    row("4.2.8.2" if group in (P256, P384) else "4.2.8", f"a share of {TITLES[group]} {name}", alert, openssl=openssl, enforces=enforces,
+        hybrid=group == X25519MLKEM768)(run)
 
 
 for _group in TITLES:
@@ -106,7 +107,8 @@ def _(c):
 
 
 for _group in TITLES:
-    @row("4.2.8", f"a good share of {TITLES[_group]}", None, enforces=("4.2.8-valid", "9.1-groups") if _group != X25519MLKEM768 else ())
+    @row("4.2.8", f"a good share of {TITLES[_group]}", None, enforces=("4.2.8-valid", "9.1-groups") if _group != X25519MLKEM768 else (),
+         hybrid=_group == X25519MLKEM768)
     def _(c, group=_group):
         c.hello.put(groups([group]))
         c.hello.share(group)

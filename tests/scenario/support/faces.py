@@ -1,4 +1,7 @@
 """Listeners for what the handshake tests have to say, one set for each engine, all in one Unlade."""
+import functools
+import re
+
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from support.client import get
@@ -7,7 +10,7 @@ from support.ports import free_port
 from support.tls13 import ticket_of
 from support.tls13_hello import Hello
 from support.tls13_keys import AES_128_GCM_SHA256, ECDSA_P256, ECDSA_P384, ED25519, RSA_PSS_256
-from support.unlade import Unlade, certificate_entry
+from support.unlade import Unlade, certificate_entry, command
 
 ENGINES = ("openssl",)      # the values of `engine` in TLS policies that handshakes are tried with
 
@@ -15,6 +18,14 @@ ENGINES = ("openssl",)      # the values of `engine` in TLS policies that handsh
 def engine(name):
     """What makes a TLS policy use it; there is no such option while there is one engine."""
     return {"engine": name} if len(ENGINES) > 1 else {}
+
+
+@functools.cache
+def has_hybrid():
+    """Whether the library under the binary has X25519MLKEM768: it is of OpenSSL 3.5."""
+    found = re.search(r"X25519MLKEM768\W+(yes|no)", command("--version").stdout)
+    assert found, "--version does not say whether X25519MLKEM768 can be had"
+    return found.group(1) == "yes"
 
 
 class Face:
