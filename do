@@ -9,7 +9,7 @@ cd "$(dirname "$0")"
 here=$PWD
 
 # ---- What comes from Debian (12 or newer). A word installs its own group and the ones before it. ----
-build_packages="gcc libc6-dev pkgconf meson ninja-build libssl-dev libfyaml-dev libnghttp2-dev zlib1g-dev libzstd-dev"
+build_packages="gcc libc6-dev pkgconf meson ninja-build libssl-dev libfyaml-dev libnghttp2-dev zlib1g-dev libzstd-dev libbrotli-dev"
 demo_packages="curl" # the command that the demo prints
 test_packages="libcmocka-dev clang libclang-rt-dev llvm python3 python3-pytest python3-pytest-timeout python3-pytest-xdist python3-yaml python3-cryptography
     openssl ca-certificates curl gnutls-bin nginx haproxy wrk nghttp2-client nghttp2-server python3-h2 python3-hpack python3-websockets chromium nodejs strace procps

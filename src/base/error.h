@@ -22,6 +22,7 @@ enum error_class {
 /*    name                   class     status  token                  text */
 #define ERROR_LIST(X) \
     X(E_AGAIN,               BLOCKED,  0,   "again",                  "nothing more for now") \
+    X(E_PENDING,             BLOCKED,  0,   "pending",                "work that was handed in is not done yet") \
     X(E_PASSED_ON,           BLOCKED,  0,   "passed_on",              "left to somebody else") \
     X(E_CLOSED,              PEER,     0,   "closed",                 "the peer closed the connection") \
     X(E_RESET,               PEER,     0,   "reset",                  "the peer reset the connection") \

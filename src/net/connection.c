@@ -276,7 +276,7 @@ size_t connection_waiting(const struct connection *c)
 
 void connection_settle(struct connection *c)
 {
-    if (c->held) { /* no company came */
+    if (c->held && !c->pending) { /* no company came */
         c->held = 0;
         (void)!connection_flush(c); /* what went wrong is seen with the next call */
     }

@@ -54,6 +54,7 @@ struct connection {
     struct splice_pipe *pipe; /* what came by connection_splice() and did not leave yet: it goes before out; NULL: nothing */
     uint64_t wire_in, wire_out; /* bytes of the socket so far */
     uint64_t data_in;   /* bytes that connection_receive() has given: what is TLS's own (tickets, alerts) is not among them */
+    bool pending;       /* TLS: the handshake waits for work that was handed in: what is in out leaves with what comes of it */
     bool in_flow;       /* the last read filled a large buffer: the next ones are given more room */
     bool out_flow;      /* the socket took a full buffer at once: the next ones may be larger */
     bool readable;      /* the socket may have more */
@@ -76,9 +77,11 @@ struct connection *connection_new(struct net *net, int fd);
 
 /* What a TLS server's connection asks its owner. */
 struct tls_server_hooks {
-    /* The ClientHello is there: returns the session to speak with, or NULL with the alert to send and the error why.
+    /* The ClientHello is there: returns the context to speak with, and what its tickets are bound to (until the call's end), or
+     * NULL with the alert to send and the error why.
      * -E_PASSED_ON: no alert; connection_receive() says so, and the owner calls connection_back_to_plain(). */
-    struct tls_session *(*choose)(struct connection *c, const struct client_hello *hello, uint8_t *ret_alert, int *ret_error);
+    struct tls_context *(*choose)(struct connection *c, const struct client_hello *hello, struct bytes *ret_binding,
+                                  uint8_t *ret_alert, int *ret_error);
     /* The handshake is complete; called once, within connection_receive(). */
     void (*established)(struct connection *c);
 };

@@ -1,6 +1,6 @@
 /* connection_handshake.c: how a connection under TLS begins, as a server or as a client, and comes to its keys.
  *
- *     a server:   cipher --> ClientHello parser --> choose() --> session --> established(), its keys
+ *     a server:   cipher --> ClientHello parser --> choose() --> session --> [the thread's batch -->] established(), its keys
  *     a client:   cipher --> session --> its keys
  *
  * When the handshake is complete the session hands its keys over and records are our own (tls/records.h); where it keeps them, the
@@ -29,6 +29,37 @@ static void take_records(struct tls_connection *t)
     net_trim_later(t->base.net);
 }
 
+/* The batch has worked for the session. */
+static void go_on(struct tls_waiter *w)
+{
+    struct tls_connection *t = CONTAINER_OF(w, struct tls_connection, waiter);
+
+    t->base.pending = false;
+    t->untried = true;
+    t->base.on_event(&t->base);
+}
+
+/* Returns 0, or an error with the alert to be sent. */
+static int accept_session(struct tls_connection *t, const struct client_hello *hello, uint8_t *ret_alert)
+{
+    struct connection *c = &t->base;
+    struct tls_session_parts parts = { .thread = &c->net->tls,
+                                       .waiter = &t->waiter,
+                                       .now = loop_wall_seconds(c->net->loop) };
+    int error = 0;
+    struct tls_context *context = t->hooks->choose(c, hello, &parts.binding, ret_alert, &error);
+
+    if (!context)
+        return error;
+    *ret_alert = ALERT_INTERNAL_ERROR;
+    t->waiter.ready = go_on;
+    t->session = tls_session_accept(context, hello, &parts);
+    if (!t->session)
+        return -E_MEMORY;
+    t->state = TLS_HANDSHAKE;
+    return 0;
+}
+
 static int read_hello(struct tls_connection *t)
 {
     struct connection *c = &t->base;
@@ -39,11 +70,8 @@ static int read_hello(struct tls_connection *t)
 
     arena_init(&arena, &c->net->arenas, CLIENT_HELLO_MOST + ARENA_BLOCK);
     error = client_hello_read(buffer_content(&t->cipher), &arena, &hello, &alert);
-    if (error == 0) {
-        t->session = t->hooks->choose(c, &hello, &alert, &error);
-        if (t->session)
-            t->state = TLS_HANDSHAKE;
-    }
+    if (error == 0)
+        error = accept_session(t, &hello, &alert);
     arena_reset(&arena);
     if (error == 0 || error == -E_AGAIN || error == -E_PASSED_ON)
         return error;
@@ -61,6 +89,13 @@ static int handshake(struct tls_connection *t)
         return error;
     error = tls_session_handshake(t->session, &received, &c->out);
     buffer_consume(&t->cipher, before - received.size);
+    c->held = 0;
+    if (error == -E_PENDING) {
+        c->pending = true;
+        c->held = (uint32_t)buffer_used(&c->out); /* one write for the whole flight */
+        net_work_later(c->net);
+        return -E_AGAIN;
+    }
     if (error == 0) {
         t->state = TLS_OPEN;
         if (t->hooks)

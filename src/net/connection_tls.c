@@ -109,6 +109,8 @@ static int receive_records(struct tls_connection *t)
         return 0;
     if (t->state == TLS_FAILED || t->socket_ended)
         return -E_TRUNCATED;
+    if (c->pending)
+        return -E_AGAIN;
     if (t->state == TLS_OPEN && !t->drained) { /* plaintext may wait, also when cipher is empty */
         n = open_records(t);
         if (n != -E_AGAIN)
@@ -117,7 +119,7 @@ static int receive_records(struct tls_connection *t)
     if (t->untried) {
         t->untried = false;
         n = advance(t);
-        if (n != -E_AGAIN)
+        if (n != -E_AGAIN || c->pending)
             return n;
     }
     do { /* to the end: no event tells of what the socket still holds, be it only the peer's end */
@@ -129,7 +131,7 @@ static int receive_records(struct tls_connection *t)
         if (n < 0)
             return n;
         n = advance(t);
-    } while (n == -E_AGAIN);
+    } while (n == -E_AGAIN && !c->pending);
     return n;
 }
 

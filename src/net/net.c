@@ -2,6 +2,9 @@
 
 #include <malloc.h>
 
+#include "tls/batch.h"
+#include "tls/multi_buffer.h"
+
 enum {
     POOL_KEEPS = 20 * BUFFER_LARGE, /* bytes of storage kept for the next connection */
     TRIM_AFTER = 64,                /* handshakes */
@@ -36,13 +39,30 @@ static void sweep(struct timer *t)
         sweep_later(n);
 }
 
+static void run_batch(struct deferred *d)
+{
+    struct net *n = CONTAINER_OF(d, struct net, work);
+
+    n->works = true;
+    batch_run(n->tls.batch);
+    n->works = false;
+}
+
+void net_work_later(struct net *n)
+{
+    if (!n->works) /* what is handed in meanwhile is worked off, too */
+        loop_defer(n->loop, &n->work);
+}
+
 int net_init(struct net *n)
 {
     *n =
         (struct net){ .loop = loop_new(), .pool = buffer_pool_new(POOL_KEEPS), .aeads = aead_cache_new(AEAD_CONTEXTS) };
+    n->tls = (struct tls_thread){ .batch = batch_new(multi_buffer()), .aeads = n->aeads };
+    deferred_init(&n->work, run_batch);
     timer_init(&n->trim_timer, trim);
     timer_init(&n->sweep_timer, sweep);
-    if (n->loop && n->pool && n->aeads) {
+    if (n->loop && n->pool && n->aeads && n->tls.batch) {
         aead_cache_on_first(n->aeads, sweep_later, n);
         return 0;
     }
@@ -58,6 +78,7 @@ void net_clear(struct net *n)
     }
     loop_free(n->loop); /* first: it frees connections that were closed */
     net_free_pipes(n);
+    batch_free(n->tls.batch);
     aead_cache_free(n->aeads);
     buffer_pool_free(n->pool);
     arena_cache_free(&n->arenas);

@@ -7,6 +7,7 @@
 #include "base/slab.h"
 #include "loop/loop.h"
 #include "tls/aead.h"
+#include "tls/session.h"
 
 struct splice_pipe;
 
@@ -15,6 +16,9 @@ struct net {
     struct buffer_pool *pool;
     struct arena_cache arenas;
     struct aead_cache *aeads;
+    struct tls_thread tls;      /* what handshakes share: the same aeads, and the batch */
+    struct deferred work;       /* the batch's, at the end of a turn */
+    bool works;                 /* it runs */
     struct slab connections, tls_connections;
     struct splice_pipe *pipes; /* empty ones, for connection_splice() */
     unsigned pipe_count;       /* and those in use */
@@ -31,5 +35,8 @@ void net_free_pipes(struct net *n);
 /* A handshake is complete, and what it took is free now: after many of them, when no more come, malloc's free pages go back to
  * the kernel. */
 void net_trim_later(struct net *n);
+
+/* A handshake waits for the batch: it runs when all that this turn of the loop brings was looked at. */
+void net_work_later(struct net *n);
 
 #endif

@@ -21,6 +21,7 @@ struct tls_connection {
     struct connection base;               /* first: retired memory is freed by its address */
     const struct tls_server_hooks *hooks; /* NULL: a client's */
     struct tls_session *session;
+    struct tls_waiter waiter;   /* of the session's handshake */
     struct kernel_records *kernel; /* NULL: its records are not to move to the kernel */
     struct tls_records records; /* where `own` */
     struct buffer cipher;       /* received, not yet opened */
@@ -33,7 +34,7 @@ struct tls_connection {
     bool own;      /* the records are ours, or the kernel's */
     bool socket_ended, close_notify_seen;
     bool drained; /* nothing more until cipher gets more */
-    bool untried; /* cipher was filled before there was TLS */
+    bool untried; /* there is something to be done without a further byte: cipher was filled before there was TLS, or the session waited */
 };
 
 static inline struct tls_connection *tls_of(const struct connection *c)

@@ -266,6 +266,7 @@ static void json_tls(struct writer *w, const struct access_record *r)
     member_text(w, "tls_cipher", r->tls_suite);
     member_text(w, "tls_group", r->tls_group);
     member_bool(w, "tls_resumed", r->tls_resumed);
+    member_text(w, "tls_engine", r->tls_engine);
     member_bytes(w, "alpn", r->alpn, FIELD_SHORT);
 }
 

@@ -28,7 +28,7 @@ struct access_record {
     const char *error;              /* error_token of what went wrong, or NULL */
     uint64_t request_body_bytes, response_body_bytes; /* of a relayed connection: all that came, and all that went */
     /* the TLS connection; tls_version NULL where none of ours; sni also where it was passed through */
-    const char *tls_version, *tls_suite, *tls_group;
+    const char *tls_version, *tls_suite, *tls_group, *tls_engine;
     bool tls_resumed;
     struct bytes sni, alpn;
     /* where it went */

@@ -24,6 +24,7 @@ static void fill_tls(const struct session *s, struct access_record *r)
     r->tls_version = s->facts->version_name;
     r->tls_suite = s->facts->suite;
     r->tls_group = s->facts->group;
+    r->tls_engine = s->facts->engine;
     r->tls_resumed = s->facts->resumed;
     r->alpn = s->facts->alpn;
 }

@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 struct server_counts {
-    atomic_uint_fast64_t accepted, handshakes, handshakes_resumed, handshakes_failed, requests, connections_open, relays;
+    atomic_uint_fast64_t accepted, handshakes, handshakes_resumed, handshakes_native, handshakes_failed,
+         requests, connections_open, relays;
 };
 
 static inline void count_add(atomic_uint_fast64_t *counter, uint64_t n)

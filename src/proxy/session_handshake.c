@@ -91,14 +91,13 @@ static bool has_common_version(const struct tls_policy_options *policy, const st
            (tls_policy_speaks(policy, 0x0303) && client_hello_offers_version(hello, 0x0303));
 }
 
-static struct tls_session *choose(struct connection *c, const struct client_hello *hello, uint8_t *ret_alert,
-                                  int *ret_error)
+static struct tls_context *choose(struct connection *c, const struct client_hello *hello, struct bytes *ret_binding,
+                                  uint8_t *ret_alert, int *ret_error)
 {
     struct session *s = c->owner;
     const struct snapshot_listener *listener = s->listener;
     struct certificate *certificate;
     const struct snapshot_service *service;
-    struct tls_session *tls;
     bool matched = false;
 
     if (hello->has_server_name && session_set_sni(s, &hello->server_name)) {
@@ -135,11 +134,8 @@ static struct tls_session *choose(struct connection *c, const struct client_hell
         *ret_error = -E_NO_CERTIFICATE;
         return NULL;
     }
-    tls = tls_session_new(snapshot_context(s->host, listener, certificate),
-                          bytes_of(s->host->binding, sizeof s->host->binding));
-    *ret_alert = ALERT_INTERNAL_ERROR;
-    *ret_error = tls ? 0 : -E_MEMORY;
-    return tls;
+    *ret_binding = bytes_of(s->host->binding, sizeof s->host->binding);
+    return snapshot_context(s->host, listener, certificate);
 }
 
 static void established(struct connection *c)
@@ -158,6 +154,8 @@ static void established(struct connection *c)
     count_add(&s->home->counts->handshakes, 1);
     if (facts.resumed)
         count_add(&s->home->counts->handshakes_resumed, 1);
+    if (facts.is_native)
+        count_add(&s->home->counts->handshakes_native, 1);
 }
 
 const struct tls_server_hooks session_tls_hooks = { choose, established };

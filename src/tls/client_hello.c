@@ -2,6 +2,7 @@
 #include "tls/client_hello.h"
 
 #include "base/check.h"
+#include "tls/hmac.h"
 
 enum {
     RECORD_HEADER = 5,
@@ -17,13 +18,20 @@ enum {
 
 enum { /* RFC 8446 4.2 and IANA's registry */
        EXTENSION_SERVER_NAME = 0,
+       EXTENSION_MAX_FRAGMENT_LENGTH = 1,
        EXTENSION_STATUS_REQUEST = 5,
        EXTENSION_SUPPORTED_GROUPS = 10,
        EXTENSION_SIGNATURE_ALGORITHMS = 13,
        EXTENSION_ALPN = 16,
+       EXTENSION_SCT = 18,
+       EXTENSION_PADDING = 21,
+       EXTENSION_COMPRESS_CERTIFICATE = 27,
+       EXTENSION_RECORD_SIZE_LIMIT = 28,
        EXTENSION_PRE_SHARED_KEY = 41,
        EXTENSION_EARLY_DATA = 42,
        EXTENSION_SUPPORTED_VERSIONS = 43,
+       EXTENSION_COOKIE = 44,
+       EXTENSION_PSK_KEY_EXCHANGE_MODES = 45,
        EXTENSION_SIGNATURE_ALGORITHMS_CERT = 50,
        EXTENSION_KEY_SHARE = 51,
 };
@@ -224,7 +232,93 @@ static int read_key_shares(struct cursor *extension, struct client_hello *h, uin
         if (share.failed || cursor_left(&share) == 0)
             return refuse(ALERT_DECODE_ERROR, ret_alert);
     }
+    h->has_key_share = true;
     h->key_shares = bytes_of(list.at, cursor_left(&list));
+    return 0;
+}
+
+/* RFC 6066 8: of the one type that there is, what is asked for can be told; others are to be ignored. */
+static int read_status_request(struct cursor *extension, struct client_hello *h, uint8_t *ret_alert)
+{
+    enum { OCSP = 1 };
+
+    if (cursor_u8(extension) != OCSP)
+        return extension->failed ? refuse(ALERT_DECODE_ERROR, ret_alert) : 0;
+    (void)cursor_vector(extension, 2);
+    (void)cursor_vector(extension, 2);
+    if (extension->failed || cursor_left(extension))
+        return refuse(ALERT_DECODE_ERROR, ret_alert);
+    h->has_status_request = true;
+    return 0;
+}
+
+/* RFC 8446 4.2.11: identities with the age of their tickets, then a binder for each. */
+static int read_pre_shared_key(struct cursor *extension, struct client_hello *h, uint8_t *ret_alert)
+{
+    struct cursor identities = cursor_vector(extension, 2), identity = identities;
+    struct cursor binders = cursor_vector(extension, 2), binder = binders;
+    size_t count = 0;
+
+    if (extension->failed || cursor_left(extension) || cursor_left(&identities) == 0 || cursor_left(&binders) == 0)
+        return refuse(ALERT_DECODE_ERROR, ret_alert);
+    for (; cursor_left(&identity); count++) {
+        struct cursor name = cursor_vector(&identity, 2);
+        (void)cursor_bytes(&identity, 4);
+        if (identity.failed || cursor_left(&name) == 0)
+            return refuse(ALERT_DECODE_ERROR, ret_alert);
+    }
+    while (cursor_left(&binder)) {
+        struct cursor mac = cursor_vector(&binder, 1);
+        if (binder.failed || cursor_left(&mac) < 32)
+            return refuse(ALERT_DECODE_ERROR, ret_alert);
+        if (count-- == 0)
+            return refuse(ALERT_ILLEGAL_PARAMETER, ret_alert);
+    }
+    if (count)
+        return refuse(ALERT_ILLEGAL_PARAMETER, ret_alert);
+    h->has_pre_shared_key = true;
+    h->psk_identities = bytes_of(identities.at, cursor_left(&identities));
+    h->psk_binders = bytes_of(binders.at, cursor_left(&binders));
+    return 0;
+}
+
+/* A vector of single bytes, at least one, with a length of one byte. */
+static int read_psk_modes(struct cursor *extension, struct client_hello *h, uint8_t *ret_alert)
+{
+    struct cursor list = cursor_vector(extension, 1);
+
+    if (list.failed || cursor_left(extension) || cursor_left(&list) == 0)
+        return refuse(ALERT_DECODE_ERROR, ret_alert);
+    h->psk_modes = bytes_of(list.at, cursor_left(&list));
+    return 0;
+}
+
+/* RFC 8449 4: what is below 64 is fatal. */
+static int read_record_size_limit(struct cursor *extension, struct client_hello *h, uint8_t *ret_alert)
+{
+    h->record_size_limit = cursor_u16(extension);
+    if (extension->failed || cursor_left(extension))
+        return refuse(ALERT_DECODE_ERROR, ret_alert);
+    return h->record_size_limit < 64 ? refuse(ALERT_ILLEGAL_PARAMETER, ret_alert) : 0;
+}
+
+/* RFC 6066 4: 2^9 to 2^12. */
+static int read_max_fragment_length(struct cursor *extension, struct client_hello *h, uint8_t *ret_alert)
+{
+    h->max_fragment_length = cursor_u8(extension);
+    if (extension->failed || cursor_left(extension))
+        return refuse(ALERT_DECODE_ERROR, ret_alert);
+    return h->max_fragment_length < 1 || h->max_fragment_length > 4 ? refuse(ALERT_ILLEGAL_PARAMETER, ret_alert) : 0;
+}
+
+/* RFC 8446 4.2.2. */
+static int read_cookie(struct cursor *extension, struct client_hello *h, uint8_t *ret_alert)
+{
+    struct cursor cookie = cursor_vector(extension, 2);
+
+    if (cookie.failed || cursor_left(extension) || cursor_left(&cookie) == 0)
+        return refuse(ALERT_DECODE_ERROR, ret_alert);
+    h->has_cookie = true;
     return 0;
 }
 
@@ -245,15 +339,26 @@ static int read_extension(uint16_t type, struct cursor content, struct client_he
         return read_pairs(&content, 2, &h->signature_algorithms_cert, ret_alert);
     case EXTENSION_KEY_SHARE:
         return read_key_shares(&content, h, ret_alert);
+    case EXTENSION_PSK_KEY_EXCHANGE_MODES:
+        return read_psk_modes(&content, h, ret_alert);
     case EXTENSION_STATUS_REQUEST:
-        h->has_status_request = true;
-        return 0;
+        return read_status_request(&content, h, ret_alert);
+    case EXTENSION_SCT: /* RFC 6962 3.3.1 */
+        h->has_sct = true;
+        return cursor_left(&content) ? refuse(ALERT_DECODE_ERROR, ret_alert) : 0;
+    case EXTENSION_COMPRESS_CERTIFICATE:
+        return read_pairs(&content, 1, &h->compressions, ret_alert);
+    case EXTENSION_RECORD_SIZE_LIMIT:
+        return read_record_size_limit(&content, h, ret_alert);
+    case EXTENSION_MAX_FRAGMENT_LENGTH:
+        return read_max_fragment_length(&content, h, ret_alert);
+    case EXTENSION_COOKIE:
+        return read_cookie(&content, h, ret_alert);
     case EXTENSION_EARLY_DATA:
         h->has_early_data = true;
         return cursor_left(&content) ? refuse(ALERT_DECODE_ERROR, ret_alert) : 0;
     case EXTENSION_PRE_SHARED_KEY:
-        h->has_pre_shared_key = true;
-        return 0;
+        return read_pre_shared_key(&content, h, ret_alert);
     default: /* GREASE (RFC 8701) among them */
         return 0;
     }
@@ -304,6 +409,7 @@ static int read_body(struct cursor body, struct client_hello *h, uint8_t *ret_al
         struct cursor extensions = cursor_vector(&body, 2);
         if (body.failed || cursor_left(&body))
             return refuse(ALERT_DECODE_ERROR, ret_alert);
+        h->extensions = bytes_of(extensions.at, cursor_left(&extensions));
         error = read_extensions(&extensions, h, ret_alert);
     }
     if (error)
@@ -317,16 +423,33 @@ static int read_body(struct cursor body, struct client_hello *h, uint8_t *ret_al
     return 0;
 }
 
+int client_hello_parse(struct bytes message, struct client_hello *ret_hello, uint8_t *ret_alert)
+{
+    struct client_hello hello = { .message = message };
+    int error = read_body(cursor_of(bytes_from(message, HANDSHAKE_HEADER)), &hello, ret_alert);
+
+    if (error)
+        return error;
+    if (hello.has_pre_shared_key) /* which is the last extension: its binders, with their length, end the message */
+        hello.truncated = bytes_part(message, 0, message.size - hello.psk_binders.size - 2);
+    *ret_hello = hello;
+    return 0;
+}
+
 int client_hello_read(struct bytes in, struct arena *arena, struct client_hello *ret_hello, uint8_t *ret_alert)
 {
-    struct client_hello hello = { 0 };
-    int error = find_message(in, arena, &hello.message, &hello.wire_bytes, ret_alert);
+    struct client_hello hello;
+    struct bytes message;
+    size_t wire_bytes;
+    int error = find_message(in, arena, &message, &wire_bytes, ret_alert);
 
     if (!error)
-        error = read_body(cursor_of(bytes_from(hello.message, HANDSHAKE_HEADER)), &hello, ret_alert);
-    if (!error)
-        *ret_hello = hello;
-    return error;
+        error = client_hello_parse(message, &hello, ret_alert);
+    if (error)
+        return error;
+    *ret_hello = hello;
+    ret_hello->wire_bytes = wire_bytes;
+    return 0;
 }
 
 /* ---- What it offers ---- */
@@ -359,4 +482,72 @@ bool client_hello_offers_signature(const struct client_hello *h, uint16_t scheme
 bool client_hello_offers_group(const struct client_hello *h, uint16_t group)
 {
     return pairs_contain(h->supported_groups, group);
+}
+
+bool client_hello_offers_compression(const struct client_hello *h, uint16_t algorithm)
+{
+    return pairs_contain(h->compressions, algorithm);
+}
+
+bool client_hello_offers_psk_dhe(const struct client_hello *h)
+{
+    enum { PSK_DHE_KE = 1 };
+
+    return bytes_find(h->psk_modes, PSK_DHE_KE) < h->psk_modes.size;
+}
+
+struct bytes client_hello_share(const struct client_hello *h, uint16_t group)
+{
+    struct cursor entries = cursor_of(h->key_shares);
+
+    while (cursor_left(&entries)) {
+        uint16_t of = cursor_u16(&entries);
+        struct cursor share = cursor_vector(&entries, 2);
+
+        if (of == group)
+            return bytes_of(share.at, cursor_left(&share));
+    }
+    return BYTES_NONE;
+}
+
+bool client_hello_next_psk(struct cursor *identities, struct cursor *binders, struct bytes *ret_identity,
+                           struct bytes *ret_binder)
+{
+    struct cursor identity, binder;
+
+    if (cursor_left(identities) == 0)
+        return false;
+    identity = cursor_vector(identities, 2);
+    (void)cursor_bytes(identities, 4); /* its age, of which only early data would depend (RFC 8446 8.3) */
+    binder = cursor_vector(binders, 1);
+    *ret_identity = bytes_of(identity.at, cursor_left(&identity));
+    *ret_binder = bytes_of(binder.at, cursor_left(&binder));
+    return true;
+}
+
+static bool may_differ(uint16_t extension)
+{
+    return extension == EXTENSION_KEY_SHARE || extension == EXTENSION_EARLY_DATA || extension == EXTENSION_COOKIE ||
+           extension == EXTENSION_PRE_SHARED_KEY || extension == EXTENSION_PADDING;
+}
+
+void client_hello_digest(const struct client_hello *h, uint8_t ret_digest[32])
+{
+    struct cursor list = cursor_of(h->extensions);
+    union hash_state s;
+
+    hash_start(&s, HASH_SHA256);
+    /* Version, random, session id, suites and compression methods: all between the header and the extensions' length. */
+    hash_add(&s, HASH_SHA256,
+             bytes_of(h->message.at + HANDSHAKE_HEADER,
+                      h->message.size - HANDSHAKE_HEADER - (h->extensions.size ? h->extensions.size + 2 : 0)));
+    while (cursor_left(&list)) {
+        const uint8_t *start = list.at;
+        uint16_t type = cursor_u16(&list);
+
+        (void)cursor_vector(&list, 2);
+        if (!may_differ(type))
+            hash_add(&s, HASH_SHA256, bytes_of(start, (size_t)(list.at - start)));
+    }
+    hash_end(&s, HASH_SHA256, ret_digest);
 }

@@ -8,6 +8,8 @@
 #include <openssl/x509v3.h>
 
 #include "base/check.h"
+#include "tls/native_context.h"
+#include "tls/ticket.h"
 #include "tls/openssl.h"
 
 enum {
@@ -15,7 +17,6 @@ enum {
     CERTIFICATES_MOST = 20480,   /* bytes of our chain */
     CLIENT_CA_NAMES_MOST = 8192, /* bytes of the names in a CertificateRequest */
     CLIENT_CHAIN_MOST = 32768,   /* bytes of what a client sends */
-    TICKET_LIFETIME = 12 * 3600, /* seconds */
 };
 
 static _Thread_local char why_text[512];
@@ -301,6 +302,7 @@ struct tls_context *tls_context_new_server(const struct tls_server_parts *parts,
     }
     atomic_init(&context->references, 1);
     context->tickets = parts->policy->tickets;
+    context->engine = (uint8_t)parts->policy->engine;
     context->records = (uint8_t)parts->policy->records;
     set_behaviour(context->ssl_ctx, context->tickets);
     if (context->records != TLS_RECORDS_OPENSSL)
@@ -312,6 +314,9 @@ struct tls_context *tls_context_new_server(const struct tls_server_parts *parts,
     if (context->alpn_size)
         SSL_CTX_set_alpn_select_cb(context->ssl_ctx, choose_alpn, context);
     SSL_CTX_set_tlsext_servername_callback(context->ssl_ctx, acknowledge_name);
+    context->native = native_context_new(parts, bytes_of(context->alpn, context->alpn_size),
+                                         SSL_CTX_get_cert_store(context->ssl_ctx),
+                                         SSL_CTX_get_client_CA_list(context->ssl_ctx));
     return context;
 failed:
     tls_context_unref(context);
@@ -328,6 +333,7 @@ void tls_context_unref(struct tls_context *context)
 {
     if (!context || atomic_fetch_sub_explicit(&context->references, 1, memory_order_acq_rel) > 1)
         return;
+    native_context_free(context->native);
     SSL_CTX_free(context->ssl_ctx);
     free(context->alpn);
     free(context);

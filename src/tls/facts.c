@@ -1,4 +1,5 @@
 /* facts.c: what was negotiated, in the words of IANA's registries. */
+#include "tls/handshake.h"
 #include "tls/openssl.h"
 
 #include <string.h>
@@ -44,7 +45,7 @@ static struct bytes own_name(const struct tls_context *context, struct bytes cho
     return BYTES_NONE;
 }
 
-void tls_session_facts(const struct tls_session *s, struct tls_facts *ret_facts)
+static void openssl_facts(const struct tls_session *s, struct tls_facts *ret_facts)
 {
     const SSL_CIPHER *cipher = SSL_get_current_cipher(s->ssl);
     const char *suite = cipher ? SSL_CIPHER_standard_name(cipher) : NULL;
@@ -61,23 +62,26 @@ void tls_session_facts(const struct tls_session *s, struct tls_facts *ret_facts)
         .alpn = own_name(s->context, bytes_of(alpn, alpn_bytes)),
         .has_client_certificate = SSL_get0_peer_certificate(s->ssl) != NULL,
         .client_verified = SSL_get0_peer_certificate(s->ssl) != NULL && SSL_get_verify_result(s->ssl) == X509_V_OK,
+        .engine = "openssl",
         .cipher = cipher ? SSL_CIPHER_get_name(cipher) : "",
     };
 }
 
-struct bytes tls_session_client_name(const struct tls_session *s, char name[256])
+void tls_session_facts(const struct tls_session *s, struct tls_facts *ret_facts)
 {
-    X509 *certificate = s->ssl ? SSL_get0_peer_certificate(s->ssl) : NULL;
+    if (s->native)
+        handshake_facts(s->native, ret_facts);
+    else
+        openssl_facts(s, ret_facts);
+}
+
+struct bytes certificate_common_name(const X509 *certificate, char name[256])
+{
     const X509_NAME *subject = certificate ? X509_get_subject_name(certificate) : NULL;
     int at = subject ? X509_NAME_get_index_by_NID(subject, NID_commonName, -1) : -1, size;
     unsigned char *text = NULL;
     bool fits;
 
-    if (s->client_name) {
-        size_t bytes = strlen(s->client_name);
-        memcpy(name, s->client_name, bytes);
-        return bytes_of(name, bytes);
-    }
     if (at < 0)
         return BYTES_NONE;
     size = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
@@ -90,4 +94,15 @@ struct bytes tls_session_client_name(const struct tls_session *s, char name[256]
         memcpy(name, text, (size_t)size);
     OPENSSL_free(text);
     return fits ? bytes_of(name, (size_t)size) : BYTES_NONE;
+}
+
+struct bytes tls_session_client_name(const struct tls_session *s, char name[256])
+{
+    size_t bytes;
+
+    if (!s->client_name)
+        return s->ssl ? certificate_common_name(SSL_get0_peer_certificate(s->ssl), name) : BYTES_NONE;
+    bytes = strlen(s->client_name);
+    memcpy(name, s->client_name, bytes);
+    return bytes_of(name, bytes);
 }

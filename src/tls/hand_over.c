@@ -13,6 +13,7 @@
 #include <openssl/err.h>
 
 #include "base/check.h"
+#include "tls/handshake.h"
 #include "tls/openssl.h"
 #include "tls/record.h"
 
@@ -187,6 +188,12 @@ bool tls_session_hand_over(struct tls_session *s, struct traffic_keys *ret_keys)
     bool ok;
 
     CHECK(s->complete && !s->ended);
+    if (s->native) {
+        handshake_keys(s->native, ret_keys);
+        handshake_free(s->native);
+        s->native = NULL;
+        return true;
+    }
     if (!s->hand_over)
         return false;
     ok = hash && !SSL_has_pending(s->ssl) && take_keys(s, cipher, hash, &keys) && session_drop_engine(s);

@@ -36,29 +36,30 @@ enum hash hash_named(const char *name)
     return HASH_NONE;
 }
 
-static void start(union hash_state *s, enum hash hash)
+void hash_start(union hash_state *s, enum hash hash)
 {
     CHECK((hash == HASH_SHA256 ? SHA256_Init(&s->sha256) : SHA384_Init(&s->sha512)) == 1);
 }
 
-static void add(union hash_state *s, enum hash hash, const void *at, size_t bytes)
+void hash_add(union hash_state *s, enum hash hash, struct bytes piece)
 {
-    CHECK((hash == HASH_SHA256 ? SHA256_Update(&s->sha256, at, bytes) : SHA384_Update(&s->sha512, at, bytes)) == 1);
+    if (piece.size)
+        CHECK((hash == HASH_SHA256 ? SHA256_Update(&s->sha256, piece.at, piece.size)
+                                   : SHA384_Update(&s->sha512, piece.at, piece.size)) == 1);
 }
 
-static void end(union hash_state *s, enum hash hash, uint8_t *out)
+void hash_end(union hash_state *s, enum hash hash, uint8_t *ret_hash)
 {
-    CHECK((hash == HASH_SHA256 ? SHA256_Final(out, &s->sha256) : SHA384_Final(out, &s->sha512)) == 1);
+    CHECK((hash == HASH_SHA256 ? SHA256_Final(ret_hash, &s->sha256) : SHA384_Final(ret_hash, &s->sha512)) == 1);
 }
 
 void hash_once(enum hash hash, struct bytes data, uint8_t *ret_hash)
 {
     union hash_state s;
 
-    start(&s, hash);
-    if (data.size)
-        add(&s, hash, data.at, data.size);
-    end(&s, hash, ret_hash);
+    hash_start(&s, hash);
+    hash_add(&s, hash, data);
+    hash_end(&s, hash, ret_hash);
 }
 
 /* ---- HMAC ---- */
@@ -70,20 +71,20 @@ void hmac_key(struct hmac *h, enum hash hash, struct bytes key)
 
     h->hash = hash;
     if (key.size > size) {
-        start(&h->inner, hash);
-        add(&h->inner, hash, key.at, key.size);
-        end(&h->inner, hash, block);
+        hash_start(&h->inner, hash);
+        hash_add(&h->inner, hash, key);
+        hash_end(&h->inner, hash, block);
     } else if (key.size) {
         memcpy(block, key.at, key.size);
     }
     for (size_t i = 0; i < size; i++)
         block[i] ^= 0x36;
-    start(&h->inner, hash);
-    add(&h->inner, hash, block, size);
+    hash_start(&h->inner, hash);
+    hash_add(&h->inner, hash, bytes_of(block, size));
     for (size_t i = 0; i < size; i++)
         block[i] ^= 0x36 ^ 0x5c;
-    start(&h->outer, hash);
-    add(&h->outer, hash, block, size);
+    hash_start(&h->outer, hash);
+    hash_add(&h->outer, hash, bytes_of(block, size));
     explicit_bzero(block, sizeof block);
     hmac_restart(h);
 }
@@ -95,8 +96,7 @@ void hmac_restart(struct hmac *h)
 
 void hmac_add(struct hmac *h, struct bytes piece)
 {
-    if (piece.size)
-        add(&h->running, h->hash, piece.at, piece.size);
+    hash_add(&h->running, h->hash, piece);
 }
 
 void hmac_end(struct hmac *h, uint8_t *ret_mac)
@@ -104,10 +104,10 @@ void hmac_end(struct hmac *h, uint8_t *ret_mac)
     size_t size = hash_bytes(h->hash);
     uint8_t inner[HASH_BYTES_MOST];
 
-    end(&h->running, h->hash, inner);
+    hash_end(&h->running, h->hash, inner);
     h->running = h->outer;
-    add(&h->running, h->hash, inner, size);
-    end(&h->running, h->hash, ret_mac);
+    hash_add(&h->running, h->hash, bytes_of(inner, size));
+    hash_end(&h->running, h->hash, ret_mac);
     explicit_bzero(inner, sizeof inner);
     hmac_restart(h);
 }

@@ -30,6 +30,10 @@ size_t hash_block_bytes(enum hash hash);
 /* By its name in the library's words, whatever their case: "SHA2-256", "SHA-256", "SHA256"; HASH_NONE: another one. */
 enum hash hash_named(const char *name);
 
+/* A hash over pieces. Ending it leaves nothing to go on with: who wants to copies the state before. Writes the hash's size. */
+void hash_start(union hash_state *s, enum hash hash);
+void hash_add(union hash_state *s, enum hash hash, struct bytes piece);
+void hash_end(union hash_state *s, enum hash hash, uint8_t *ret_hash);
 /* Writes the hash's size. */
 void hash_once(enum hash hash, struct bytes data, uint8_t *ret_hash);
 

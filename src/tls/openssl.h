@@ -17,7 +17,9 @@
 struct tls_context {
     SSL_CTX *ssl_ctx;
     atomic_uint references;
+    struct native_context *native; /* a server's, for our own engine; NULL: OpenSSL serves all */
     bool tickets;
+    uint8_t engine;        /* enum tls_engine_choice */
     uint8_t records;       /* enum tls_records_choice */
     bool asks_for_certificate;
     bool verifies; /* a client's: servers must prove who they are */
@@ -42,6 +44,7 @@ struct hand_over {
 };
 
 struct tls_session {
+    struct handshake *native;   /* our own engine's handshake, until its keys are handed over; then there is no ssl */
     SSL *ssl;                   /* NULL: its keys were handed over */
     struct hand_over *hand_over; /* NULL: the library keeps the keys */
     struct tls_context *context;
@@ -105,6 +108,10 @@ bool shelf_put(struct tls_shelf *shelf, SSL_SESSION *session);
 
 /* Writes why a peer's certificate was refused into the session's failure (X509_STORE_CTX's verify callback). */
 int session_note_verification(int ok, X509_STORE_CTX *store);
+/* The same, of any verification: into a failure. */
+void failure_note_verification(struct tls_failure *f, X509_STORE_CTX *store);
+/* The common name of a certificate's subject; as tls_session_client_name(). */
+struct bytes certificate_common_name(const X509 *certificate, char name[256]);
 /* Notes alerts as they pass (SSL_CTX_set_info_callback). */
 void session_note_alert(const SSL *ssl, int where, int value);
 

@@ -14,6 +14,8 @@
 enum tls_profile { TLS_PROFILE_MODERN, TLS_PROFILE_INTERMEDIATE, TLS_PROFILE_OLD };
 /* Who protects records after the handshake. */
 enum tls_records_choice { TLS_RECORDS_AUTO, TLS_RECORDS_USER, TLS_RECORDS_KERNEL, TLS_RECORDS_OPENSSL };
+/* Who makes the handshakes. */
+enum tls_engine_choice { TLS_ENGINE_AUTO, TLS_ENGINE_NATIVE, TLS_ENGINE_OPENSSL };
 enum tls_client_certificate { TLS_CLIENT_OFF, TLS_CLIENT_OPTIONAL, TLS_CLIENT_REQUIRED };
 
 struct tls_clients_options {
@@ -33,6 +35,7 @@ struct tls_policy_options {
     bool prefer_aes_256;
     bool strict_sni;            /* an unmatched or missing name gets unrecognized_name instead of the default certificate */
     bool tickets;
+    int engine;                 /* enum tls_engine_choice */
     int records;                /* enum tls_records_choice */
     struct tls_clients_options clients;
 };

@@ -27,9 +27,11 @@ static void take_direction(struct record_keys *to, const struct traffic_keys *ke
 
 void records_init(struct tls_records *r, struct traffic_keys *keys, bool is_client, struct aead_cache *cache)
 {
-    *r = (struct tls_records){
-        .cache = cache, .plain_most = keys->plain_most, .secret_bytes = keys->secret_bytes, .is_client = is_client
-    };
+    *r = (struct tls_records){ .cache = cache,
+                               .plain_most = keys->plain_most,
+                               .read_most = keys->read_most ? keys->read_most : keys->plain_most,
+                               .secret_bytes = keys->secret_bytes,
+                               .is_client = is_client };
     take_direction(&r->read, keys, &keys->read, false);
     take_direction(&r->write, keys, &keys->write, true);
     records_paused(r);
@@ -251,7 +253,7 @@ static int open_next(struct tls_records *r, struct buffer *cipher, size_t bytes,
     uint8_t *record = cipher->data + cipher->start;
     bool in_place = record_opened_most(&r->read, bytes) > room;
     uint8_t *to = in_place ? record + record_prefix(&r->read) : plain;
-    size_t prefix = record_prefix(&r->read), limit = r->plain_most;
+    size_t prefix = record_prefix(&r->read), limit = r->read_most;
     enum content_type type;
     int n = record_open(r->cache, &r->read, bytes_of(record, bytes), to, &type);
 

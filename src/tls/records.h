@@ -32,6 +32,7 @@ enum {
 struct tls_records {
     struct aead_cache *cache;
     struct record_keys read, write;
+    uint16_t read_most;          /* bytes of content in a record that is read */
     uint16_t plain_most;
     uint16_t small_left;      /* bytes of content that still leave in small records */
     uint16_t pending;         /* bytes of plaintext at the start of `cipher`: opened in place, not given out yet */

@@ -1,4 +1,4 @@
-/* session.c: OpenSSL's SSL object as a machine over bytes. */
+/* session.c: which engine makes a handshake; and OpenSSL's SSL object as a machine over bytes. */
 #include "tls/session.h"
 
 #include <pthread.h>
@@ -8,8 +8,10 @@
 #include <openssl/err.h>
 
 #include "base/check.h"
+#include "tls/handshake.h"
 #include "tls/hmac.h"
 #include "tls/openssl.h"
+#include "tls/ticket.h"
 
 /* ---- The BIO: reads the caller's view, appends to the caller's buffer ---- */
 
@@ -146,6 +148,37 @@ struct tls_session *tls_session_new(struct tls_context *context, struct bytes bi
     return s;
 }
 
+/* The ClientHello offers a ticket of OpenSSL's before any of ours. */
+static bool offers_openssl_ticket(const struct client_hello *hello)
+{
+    struct cursor identities = cursor_of(hello->psk_identities), binders = cursor_of(hello->psk_binders);
+    struct bytes identity, binder;
+    enum ticket_kind kind = TICKET_UNKNOWN;
+
+    while (kind == TICKET_UNKNOWN && client_hello_next_psk(&identities, &binders, &identity, &binder))
+        kind = ticket_kind(identity);
+    return kind == TICKET_OPENSSL;
+}
+
+struct tls_session *tls_session_accept(struct tls_context *context, const struct client_hello *hello,
+                                       const struct tls_session_parts *parts)
+{
+    struct tls_session *s;
+
+    if (!handshake_speaks(context->native, hello) ||
+        (context->engine == TLS_ENGINE_AUTO && offers_openssl_ticket(hello)))
+        return tls_session_new(context, parts->binding);
+    s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->context = tls_context_ref(context);
+    s->native = handshake_new(context->native, hello, parts);
+    if (s->native)
+        return s;
+    tls_session_free(s);
+    return NULL;
+}
+
 /* An object that is freed without goodbye makes its session useless. */
 bool session_drop_engine(struct tls_session *s)
 {
@@ -165,7 +198,7 @@ bool session_drop_engine(struct tls_session *s)
 
 bool tls_session_is_spent(const struct tls_session *s)
 {
-    return !s->ssl && !s->client_name;
+    return !s->ssl && !s->native && !s->client_name;
 }
 
 int tls_session_records(const struct tls_session *s)
@@ -181,6 +214,7 @@ void tls_session_free(struct tls_session *s)
     if (s->ssl && s->is_client && s->complete && !s->alert_received && !s->alert_sent)
         SSL_set_shutdown(s->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(s->ssl);
+    handshake_free(s->native);
     hand_over_free(s->hand_over);
     free(s->client_name);
     tls_shelf_unref(s->shelf);
@@ -282,6 +316,10 @@ void tls_session_failure(const struct tls_session *s, struct tls_failure *ret_fa
 {
     struct tls_failure failure = { 0 };
 
+    if (s->native) {
+        handshake_failure(s->native, ret_failure);
+        return;
+    }
     if (s->failure)
         failure = *s->failure;
     failure.alert = s->alert;
@@ -306,6 +344,20 @@ static void take_back(struct tls_session *s)
     s->out = NULL;
 }
 
+static int native_handshake(struct tls_session *s, struct bytes *in, struct buffer *out)
+{
+    int error = handshake_run(s->native, in, out);
+    struct bytes name;
+
+    if (error)
+        return error;
+    name = handshake_client_name(s->native);
+    if (name.size && !(s->client_name = strndup((const char *)name.at, name.size)))
+        return s->ended = -E_MEMORY;
+    s->complete = true;
+    return 0;
+}
+
 int tls_session_handshake(struct tls_session *s, struct bytes *in, struct buffer *out)
 {
     int result;
@@ -314,6 +366,8 @@ int tls_session_handshake(struct tls_session *s, struct bytes *in, struct buffer
         return s->ended;
     if (s->complete)
         return 0;
+    if (s->native)
+        return native_handshake(s, in, out);
     lend(s, in, out);
     result = SSL_do_handshake(s->ssl);
     take_back(s);

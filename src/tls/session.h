@@ -6,10 +6,9 @@
  *     to the socket  <-- out  <-+                     <-- plaintext
  *
  * It owns no socket: `in` is a view of received bytes, of which it takes what it wants; `out` is a buffer to which it
- * appends what must be sent, also when a call fails (the alert). One thread at a time. The engine behind it is
- * OpenSSL's SSL object with a BIO of our own; a context is shared by all connections of one (policy, certificate).
- *
- * Another engine can stand behind the same calls: choose a context by the ClientHello, feed bytes, ask for facts. */
+ * appends what must be sent, also when a call fails (the alert). One thread at a time. Two engines stand behind the same
+ * calls: our own (handshake.h) for what is common in TLS 1.3, and OpenSSL's SSL object with a BIO of our own for everything
+ * else, and as a client. A context is shared by all connections of one (policy, certificate), and has what both need. */
 #ifndef TLS_SESSION_H
 #define TLS_SESSION_H
 
@@ -19,6 +18,8 @@
 #include "tls/traffic_keys.h"
 
 struct tls_session;
+struct batch;           /* batch.h */
+struct aead_cache;      /* aead.h */
 struct tls_context;     /* immutable after it was made; shared between threads; counted */
 struct certificate;     /* certs/store.h; opaque here: handed through as EVP_PKEY and chain */
 
@@ -35,6 +36,8 @@ struct tls_server_parts {
     struct stack_st_X509 *chain;        /* without the leaf; may be NULL */
     struct evp_pkey_st *key;
     const char *const *alpn;            /* ours in order of preference, ended by NULL; {NULL}: none is negotiated */
+    struct bytes staple;                /* an OCSP response for the leaf (RFC 6066 8); empty: none */
+    struct bytes scts;                  /* a SignedCertificateTimestampList (RFC 6962 3.3); empty: none */
 };
 
 /* Refuses what could not work or would not protect: a policy that tls_policy_resolve refuses, names that the library
@@ -44,7 +47,30 @@ struct tls_context *tls_context_new_server(const struct tls_server_parts *parts,
 struct tls_context *tls_context_ref(struct tls_context *context);
 void tls_context_unref(struct tls_context *context);
 
-/* binding: bytes to which tickets of this connection are bound (virtual host, policy, CA set); hashed into the session
+/* What the handshakes of one thread share. */
+struct tls_thread {
+    struct batch *batch;
+    struct aead_cache *aeads;
+};
+
+/* Who is told that a handshake that was -E_PENDING can go on. ready() is called within batch_run(), and may free the session. */
+struct tls_waiter {
+    void (*ready)(struct tls_waiter *w);
+};
+
+struct tls_session_parts {
+    struct bytes binding;               /* bytes to which tickets of this connection are bound (virtual host, policy, CA set): a ticket with
+                                           another binding gives a full handshake */
+    const struct tls_thread *thread;
+    struct tls_waiter *waiter;          /* stays until the handshake is over */
+    int64_t now;                        /* seconds since 1970 */
+};
+
+/* A server's session for this ClientHello, in the engine that the policy and the ClientHello come to: our own (handshake.h) or OpenSSL.
+ * The handshake begins with the ClientHello's bytes all the same. NULL when memory is out. */
+struct tls_session *tls_session_accept(struct tls_context *context, const struct client_hello *hello,
+                                       const struct tls_session_parts *parts);
+/* One of OpenSSL's. binding: bytes to which tickets of this connection are bound (virtual host, policy, CA set); hashed into the session
  * id context. A ticket with another binding gives a full handshake. NULL when memory is out. */
 struct tls_session *tls_session_new(struct tls_context *context, struct bytes binding);
 void tls_session_free(struct tls_session *s);
@@ -53,7 +79,8 @@ void tls_session_free(struct tls_session *s);
  *
  * The handshake takes no byte behind the client's last message: data may follow in `in` at once. A flight that out has
  * no room for waits for the next call, which may come with an empty `in`. Once failed, a session stays so.
- * Returns 0 when the handshake is complete, -E_AGAIN when more bytes are needed (send what is in out), -E_TLS,
+ * Returns 0 when the handshake is complete, -E_AGAIN when more bytes are needed (send what is in out),
+ * -E_PENDING when the thread's batch works for it: call again when the waiter was told (what is in out may wait), -E_TLS,
  * -E_TLS_ALERT, -E_CLIENT_CERTIFICATE (of a client: -E_SERVER_CERTIFICATE), -E_MEMORY, -E_CRYPTO: see tls_session_failure; send what is in out, then close. */
 int tls_session_handshake(struct tls_session *s, struct bytes *in, struct buffer *out) MUST_USE;
 /* The handshake is complete, and its facts were taken: gives the keys of both directions to the caller, who protects records
@@ -103,6 +130,8 @@ struct tls_facts {
     struct bytes alpn;          /* negotiated, or empty */
     bool has_client_certificate;
     bool client_verified;       /* and it was found good */
+    bool is_native;             /* our own engine made the handshake */
+    const char *engine;         /* "native" or "openssl": which made the handshake */
     const char *cipher;         /* the suite in the library's words, "ECDHE-RSA-AES128-GCM-SHA256": what PROXY headers tell */
 };
 void tls_session_facts(const struct tls_session *s, struct tls_facts *ret_facts);

@@ -43,6 +43,7 @@ void ticket_keys_wipe(struct ticket_keys *keys)
 static struct place {
     atomic_uint readers;
     struct ticket_keys keys;
+    struct native_ticket_key native[TICKET_GENERATIONS];
 } places[2];
 static atomic_uint current;
 static pthread_mutex_t writers = PTHREAD_MUTEX_INITIALIZER;
@@ -70,6 +71,22 @@ static void wait_until_empty(struct place *place)
         sched_yield();
 }
 
+static void derive_native(const struct ticket_key *key, struct native_ticket_key *native)
+{
+    uint8_t derived[HASH_BYTES_MOST];
+    struct hmac h;
+
+    hmac_key(&h, HASH_SHA256, bytes_of(key->mac_key, sizeof key->mac_key));
+    hmac_add(&h, BYTES_LITERAL("unlade native ticket name"));
+    hmac_end(&h, derived);
+    memcpy(native->name, derived, sizeof native->name);
+    hmac_add(&h, BYTES_LITERAL("unlade native ticket key"));
+    hmac_end(&h, derived);
+    hmac_key(&native->key, HASH_SHA256, bytes_of(derived, 32));
+    hmac_wipe(&h);
+    explicit_bzero(derived, sizeof derived);
+}
+
 void tickets_install(const struct ticket_keys *keys)
 {
     unsigned former;
@@ -79,9 +96,12 @@ void tickets_install(const struct ticket_keys *keys)
     former = atomic_load(&current);
     wait_until_empty(&places[1 - former]);
     places[1 - former].keys = *keys;
+    for (uint32_t i = 0; i < keys->count; i++)
+        derive_native(&keys->key[i], &places[1 - former].native[i]);
     atomic_store(&current, 1 - former);
     wait_until_empty(&places[former]);
     ticket_keys_wipe(&places[former].keys);
+    explicit_bzero(places[former].native, sizeof places[former].native);
     pthread_mutex_unlock(&writers);
 }
 
@@ -92,6 +112,33 @@ bool tickets_available(void)
 
     leave(place);
     return available;
+}
+
+bool tickets_native_key(const uint8_t *name, struct native_ticket_key *ret_key)
+{
+    struct place *place = enter();
+    bool found = false;
+
+    for (uint32_t i = 0; i < place->keys.count && !found; i++) {
+        found = !name || memcmp(name, place->native[i].name, TICKET_KEY_NAME) == 0;
+        if (found)
+            *ret_key = place->native[i];
+    }
+    leave(place);
+    return found;
+}
+
+enum ticket_kind tickets_kind(const uint8_t name[TICKET_KEY_NAME])
+{
+    struct place *place = enter();
+    enum ticket_kind kind = TICKET_UNKNOWN;
+
+    for (uint32_t i = 0; i < place->keys.count && kind == TICKET_UNKNOWN; i++)
+        kind = memcmp(name, place->native[i].name, TICKET_KEY_NAME) == 0    ? TICKET_NATIVE
+               : memcmp(name, place->keys.key[i].name, TICKET_KEY_NAME) == 0 ? TICKET_OPENSSL
+                                                                             : TICKET_UNKNOWN;
+    leave(place);
+    return kind;
 }
 
 /* ---- OpenSSL's callback ---- */

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "tls/hmac.h"
 
 enum { TICKET_GENERATIONS = 3, TICKET_KEY_NAME = 16, TICKET_KEY_BYTES = 32 };
 
@@ -28,5 +29,16 @@ void ticket_keys_wipe(struct ticket_keys *keys);
 
 /* The ring that this process's contexts use. Copies *keys. Any thread; readers never wait for it. */
 void tickets_install(const struct ticket_keys *keys);
+
+/* What our own engine's tickets (ticket.h) are sealed with: made of a key of the ring, and never the same. */
+struct native_ticket_key {
+    uint8_t name[TICKET_KEY_NAME];
+    struct hmac key; /* ready; whoever gets it wipes it */
+};
+/* The newest one, or the one of that name (TICKET_KEY_NAME bytes). false: there is none. */
+bool tickets_native_key(const uint8_t *name, struct native_ticket_key *ret_key);
+/* Whose ticket begins with that name. */
+enum ticket_kind { TICKET_UNKNOWN, TICKET_NATIVE, TICKET_OPENSSL };
+enum ticket_kind tickets_kind(const uint8_t name[TICKET_KEY_NAME]);
 
 #endif

@@ -40,7 +40,7 @@ static void expand_label(struct hmac *secret, const char *label, uint8_t *out, s
     hkdf_expand_label(secret, BYTES_LITERAL("tls13 "), bytes_of_text(label), BYTES_NONE, out, bytes);
 }
 
-static void expand(const struct traffic_keys *keys, struct traffic_key *key)
+void traffic_key_expand(const struct traffic_keys *keys, struct traffic_key *key)
 {
     struct hmac secret;
 
@@ -52,8 +52,8 @@ static void expand(const struct traffic_keys *keys, struct traffic_key *key)
 
 int traffic_keys_expand(struct traffic_keys *keys)
 {
-    expand(keys, &keys->read);
-    expand(keys, &keys->write);
+    traffic_key_expand(keys, &keys->read);
+    traffic_key_expand(keys, &keys->write);
     return 0;
 }
 
@@ -64,7 +64,7 @@ int traffic_key_update(const struct traffic_keys *keys, struct traffic_key *key)
     hmac_key(&secret, hash_of(keys), bytes_of(key->secret, keys->secret_bytes));
     expand_label(&secret, "traffic upd", key->secret, keys->secret_bytes);
     hmac_wipe(&secret);
-    expand(keys, key);
+    traffic_key_expand(keys, key);
     key->sequence = 0;
     return 0;
 }

@@ -25,7 +25,9 @@ struct traffic_key {
 
 struct traffic_keys {
     uint16_t version;        /* 0x0303 or 0x0304 */
-    uint16_t plain_most;     /* bytes of content in a record: 16384, or what max_fragment_length (RFC 6066 4) says */
+    uint16_t plain_most;     /* bytes of content in a record that is written: 16384, or what max_fragment_length (RFC 6066 4) or
+                                record_size_limit (RFC 8449) says */
+    uint16_t read_most;      /* and in one that is read; 0: as many */
     uint8_t aead;            /* enum aead */
     uint8_t secret_bytes;    /* of the suite's hash: 32 (SHA-256) or 48 (SHA-384) */
     struct traffic_key read, write;
@@ -42,6 +44,8 @@ static inline bool traffic_keys_are_explicit(const struct traffic_keys *keys)
 /* TLS 1.3: fills in key and iv of both directions from their secrets; the sequence numbers are the caller's.
  * Returns 0 or -E_CRYPTO. */
 int traffic_keys_expand(struct traffic_keys *keys) MUST_USE;
+/* The same of one direction; key is one of keys' two. */
+void traffic_key_expand(const struct traffic_keys *keys, struct traffic_key *key);
 /* TLS 1.2: the same from the master secret (48 bytes) and both randoms (32 bytes each). */
 int traffic_keys_expand_master(struct traffic_keys *keys, struct bytes master, struct bytes client_random,
                                struct bytes server_random, bool is_client) MUST_USE;

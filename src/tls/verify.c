@@ -111,21 +111,25 @@ static void put_details(struct line *l, int error, X509_STORE_CTX *store, const 
     }
 }
 
-int session_note_verification(int ok, X509_STORE_CTX *store)
+void failure_note_verification(struct tls_failure *f, X509_STORE_CTX *store)
 {
-    const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
-    struct tls_failure *f = ok ? NULL : session_failure_of(session_of(ssl));
     const X509 *certificate = X509_STORE_CTX_get_current_cert(store);
+    struct line l = { f->reason, 0, sizeof f->reason };
     int error = X509_STORE_CTX_get_error(store);
-    struct line l;
 
-    if (!f)
-        return ok;
-    l = (struct line){ f->reason, 0, sizeof f->reason };
     put(&l, "%s (depth %d, ", X509_verify_cert_error_string(error), X509_STORE_CTX_get_error_depth(store));
     put_subject(&l, "", certificate ? X509_get_subject_name(certificate) : NULL);
     if (certificate)
         put_details(&l, error, store, certificate);
     put(&l, ")");
+}
+
+int session_note_verification(int ok, X509_STORE_CTX *store)
+{
+    const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    struct tls_failure *f = ok ? NULL : session_failure_of(session_of(ssl));
+
+    if (f)
+        failure_note_verification(f, store);
     return ok;
 }

@@ -25,7 +25,7 @@ static struct access_record full_record(const struct address *client)
         .started_unix_us = 1700000000123456, .client = client, .listener = B("web"), .request_id = B("abc"),
         .method = B("GET"), .authority = B("example.org"), .path = B("/a?b=c"), .referer = B("https://r/"),
         .user_agent = B("curl/8"), .http_version = 11, .status = 200, .grpc_status = -1, .request_body_bytes = 5, .response_body_bytes = 17,
-        .tls_version = "TLSv1.3", .tls_suite = "TLS_AES_128_GCM_SHA256", .tls_group = "X25519", .tls_resumed = true,
+        .tls_version = "TLSv1.3", .tls_suite = "TLS_AES_128_GCM_SHA256", .tls_group = "X25519", .tls_engine = "native", .tls_resumed = true,
         .sni = B("example.org"), .alpn = B("http/1.1"), .upstream = B("app"), .server = B("10.0.0.1:80"), .attempts = 2,
         .server_reused = true, .handshake_us = 1000, .head_us = 0, .connect_us = -1, .response_head_us = 30, .total_us = 40,
     };
@@ -47,6 +47,7 @@ static void json_line_holds_every_fact(void **state)
     assert_true(json_has(line, n, "tls_version", "\"TLSv1.3\""));
     assert_true(json_has(line, n, "tls_cipher", "\"TLS_AES_128_GCM_SHA256\""));
     assert_true(json_has(line, n, "tls_group", "\"X25519\""));
+    assert_true(json_has(line, n, "tls_engine", "\"native\""));
     assert_true(json_has(line, n, "tls_resumed", "true"));
     assert_true(json_has(line, n, "sni", "\"example.org\""));
     assert_true(json_has(line, n, "alpn", "\"http/1.1\""));

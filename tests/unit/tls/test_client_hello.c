@@ -38,8 +38,11 @@ struct extension {
     struct bytes content;
 };
 
-#define X(type_, text) { type_, BYTES_LITERAL(text) }
-#define SNI(text)      X(0, text)
+#define X(type_, text) \
+    { \
+        type_, BYTES_LITERAL(text) \
+    }
+#define SNI(text) X(0, text)
 
 /* The message: version 3.3, 32 bytes of random, no session id, two suites, null compression, these extensions. */
 static void put_hello(struct wire *w, const struct extension *extensions, size_t count)
@@ -121,6 +124,12 @@ static int judge_bytes(const void *bytes, size_t size)
 
 #define JUDGE_BYTES(text) judge_bytes(text, sizeof(text) - 1)
 
+/* One identity of one byte, its age, and a binder of 32 bytes. */
+#define PSK \
+    "\0\7\0\1x\0\0\0\0" \
+    "\0\x21\x20" \
+    "0123456789abcdef0123456789abcdef"
+
 static void reads_what_choices_need(void **state)
 {
     static const struct extension extensions[] = {
@@ -135,7 +144,7 @@ static void reads_what_choices_need(void **state)
         X(5, "\1\0\0\0\0"),
         X(0xfafa, "anything"),
         X(42, ""),
-        X(41, "not looked into"),
+        X(41, PSK),
     };
     struct wire *message = calloc(1, sizeof *message), *wire = calloc(1, sizeof *wire);
     struct client_hello h;
@@ -236,7 +245,7 @@ static void odd_records_are_refused(void **state)
     assert_int_equal(JUDGE_BYTES("\x16\3\1\0\1\1\x16\3\1\0\0"), ALERT_UNEXPECTED_MESSAGE);
     assert_int_equal(JUDGE_BYTES("\x16\3\1\x40\1"), ALERT_RECORD_OVERFLOW);
     assert_int_equal(JUDGE_BYTES("\x16\3\1\0\1\1\x16\4\1\0\1"), ALERT_PROTOCOL_VERSION);
-    assert_int_equal(JUDGE_BYTES("\x16\3\1\x40\0\1\0\xfd\xe4"), -E_AGAIN);            /* 65000 bytes: the most */
+    assert_int_equal(JUDGE_BYTES("\x16\3\1\x40\0\1\0\xfd\xe4"), -E_AGAIN);           /* 65000 bytes: the most */
     assert_int_equal(JUDGE_BYTES("\x16\3\1\x40\0\1\0\xfd\xe5"), ALERT_DECODE_ERROR); /* one more */
     assert_int_equal(JUDGE_BYTES("\x16\3\1\x40\0\1\xff\xff\xff"), ALERT_DECODE_ERROR);
     assert_int_equal(JUDGE_BYTES("\x16\3\1\0\6\1\0\0\0\0\0"), ALERT_UNEXPECTED_MESSAGE); /* more behind the message */
@@ -280,12 +289,12 @@ static void server_names_are_one_and_clean(void **state)
     assert_int_equal(JUDGE(SNI("\0\6\0\0\3a.b")), 0);
     assert_int_equal(JUDGE(SNI("")), ALERT_DECODE_ERROR);
     assert_int_equal(JUDGE(SNI("\0\0")), ALERT_DECODE_ERROR);
-    assert_int_equal(JUDGE(SNI("\0\3\0\0\0")), ALERT_DECODE_ERROR);             /* an empty name */
-    assert_int_equal(JUDGE(SNI("\0\7\0\0\3a.b")), ALERT_DECODE_ERROR);          /* too short a list */
-    assert_int_equal(JUDGE(SNI("\0\5\0\0\3a.b")), ALERT_DECODE_ERROR);          /* too long a list */
-    assert_int_equal(JUDGE(SNI("\0\6\0\0\3a.bx")), ALERT_DECODE_ERROR);         /* a byte behind the list */
+    assert_int_equal(JUDGE(SNI("\0\3\0\0\0")), ALERT_DECODE_ERROR);     /* an empty name */
+    assert_int_equal(JUDGE(SNI("\0\7\0\0\3a.b")), ALERT_DECODE_ERROR);  /* too short a list */
+    assert_int_equal(JUDGE(SNI("\0\5\0\0\3a.b")), ALERT_DECODE_ERROR);  /* too long a list */
+    assert_int_equal(JUDGE(SNI("\0\6\0\0\3a.bx")), ALERT_DECODE_ERROR); /* a byte behind the list */
     assert_int_equal(JUDGE(SNI("\0\6\0\0\4a.b")), ALERT_DECODE_ERROR);
-    assert_int_equal(JUDGE(SNI("\0\6\1\0\3a.b")), ALERT_ILLEGAL_PARAMETER);     /* another type */
+    assert_int_equal(JUDGE(SNI("\0\6\1\0\3a.b")), ALERT_ILLEGAL_PARAMETER); /* another type */
     assert_int_equal(JUDGE(SNI("\0\x0c\0\0\3a.b\0\0\3c.d")), ALERT_ILLEGAL_PARAMETER);
     assert_int_equal(JUDGE(SNI("\0\7\0\0\4a\0.b")), ALERT_ILLEGAL_PARAMETER);
     assert_int_equal(JUDGE(SNI("\0\6\0\0\3a b")), ALERT_ILLEGAL_PARAMETER);
@@ -312,7 +321,9 @@ static void names_that_no_host_has_are_as_none(void **state)
     assert_true(has_name("\0\6\0\0\3a_b", 8, &h));
     assert_true(has_name("\0\7\0\0\4A.b.", 9, &h));
     assert_string_equal(h.server_name.text, "a.b");
-    assert_false(has_name("\0\x0c\0\0\x09" "192.0.2.1", 14, &h));
+    assert_false(has_name("\0\x0c\0\0\x09"
+                          "192.0.2.1",
+                          14, &h));
     assert_false(has_name("\0\6\0\0\3::1", 8, &h));
     assert_false(has_name("\0\6\0\0\3a/b", 8, &h));
     assert_false(has_name("\0\6\0\0\3..a", 8, &h));
@@ -346,8 +357,8 @@ static void no_extension_comes_twice_and_psk_comes_last(void **state)
     assert_int_equal(JUDGE(X(23, ""), X(23, "")), ALERT_ILLEGAL_PARAMETER);
     assert_int_equal(JUDGE(X(0x1234, "a"), X(23, ""), X(0x1234, "b")), ALERT_ILLEGAL_PARAMETER);
     assert_int_equal(JUDGE(X(0xffff, ""), X(0xffff, "")), ALERT_ILLEGAL_PARAMETER);
-    assert_int_equal(JUDGE(X(41, "psk"), X(23, "")), ALERT_ILLEGAL_PARAMETER);
-    assert_int_equal(JUDGE(X(23, ""), X(41, "psk")), 0);
+    assert_int_equal(JUDGE(X(41, PSK), X(23, "")), ALERT_ILLEGAL_PARAMETER);
+    assert_int_equal(JUDGE(X(23, ""), X(41, PSK)), 0);
 }
 
 /* Bodies by hand: what stands before the extensions. */
@@ -378,11 +389,12 @@ static void bodies_have_exact_lengths(void **state)
     assert_int_equal(JUDGE_BODY("\3\3" RANDOM "\0\0\2\x13\1\1\0\0\0x"), ALERT_DECODE_ERROR);
     assert_int_equal(JUDGE_BODY("\3\3" RANDOM "\0\0\2\x13\1\1\0\0\1x"), ALERT_DECODE_ERROR);
     assert_int_equal(JUDGE_BODY("\3\3" RANDOM "\0\0\2\x13\1\1\0\0\5\0\x17\0\1"), ALERT_DECODE_ERROR);
-    assert_int_equal(JUDGE_BODY("\3\3" RANDOM "\0\0\0\1\0"), ALERT_DECODE_ERROR);        /* no suites */
+    assert_int_equal(JUDGE_BODY("\3\3" RANDOM "\0\0\0\1\0"), ALERT_DECODE_ERROR);         /* no suites */
     assert_int_equal(JUDGE_BODY("\3\3" RANDOM "\0\0\3\x13\1\2\1\0"), ALERT_DECODE_ERROR); /* half a suite */
-    assert_int_equal(JUDGE_BODY("\3\3" RANDOM "\0\0\2\x13\1\0"), ALERT_DECODE_ERROR);    /* no compression */
+    assert_int_equal(JUDGE_BODY("\3\3" RANDOM "\0\0\2\x13\1\0"), ALERT_DECODE_ERROR);     /* no compression */
     assert_int_equal(JUDGE_BODY("\3\3" RANDOM "\0\0\2\x13\1"), ALERT_DECODE_ERROR);
-    assert_int_equal(JUDGE_BODY("\3\3" RANDOM "\x21" RANDOM "x\0\2\x13\1\1\0"), ALERT_DECODE_ERROR); /* 33 bytes of id */
+    assert_int_equal(JUDGE_BODY("\3\3" RANDOM "\x21" RANDOM "x\0\2\x13\1\1\0"),
+                     ALERT_DECODE_ERROR); /* 33 bytes of id */
     assert_int_equal(JUDGE_BODY("\3\3" RANDOM "\x20" RANDOM "\0\2\x13\1\1\0"), 0);
     assert_int_equal(JUDGE_BODY("\3\3"), ALERT_DECODE_ERROR);
     assert_int_equal(JUDGE_BODY(""), ALERT_DECODE_ERROR);

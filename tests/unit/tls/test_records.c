@@ -384,7 +384,7 @@ static void a_smaller_limit_holds_in_both_directions(void **state)
         uint8_t out[600];
         enum content_type type;
 
-        p->server.plain_most = 512;
+        p->server.plain_most = p->server.read_most = 512;
         client_says(p, CONTENT_APPLICATION_DATA, text, 512);
         expect_server_gets(p, text, 512);
         for (int pause = 0; pause < 2; pause++) {

@@ -1,0 +1,124 @@
+/* handshake_out.c: our messages into records, and alerts. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "tls/handshake_private.h"
+
+/* Behind out's end: the place where staged bytes become a record. */
+static uint8_t *stage_at(struct handshake *h)
+{
+    return h->out->data + h->out->end + RECORD_HEADER;
+}
+
+static size_t around(const struct handshake *h)
+{
+    return h->write_is_protected ? record_overhead(&h->write) : (size_t)RECORD_HEADER;
+}
+
+/* Content bytes of a record of ours. */
+static size_t record_most(const struct handshake *h)
+{
+    if (h->record_size_limit && h->record_size_limit <= RECORD_PLAIN_MOST && h->write_is_protected)
+        return h->record_size_limit - 1u;
+    return h->max_fragment_length && !h->record_size_limit ? 256u << h->max_fragment_length : RECORD_PLAIN_MOST;
+}
+
+static int seal(struct handshake *h, enum content_type type, struct bytes content)
+{
+    uint8_t *record = h->out->data + h->out->end;
+    int n;
+
+    if (h->write_is_protected) {
+        n = record_seal(h->aeads, &h->write, type, content, record);
+    } else {
+        record[0] = type;
+        record[1] = record[2] = 3;
+        record[3] = (uint8_t)(content.size >> 8);
+        record[4] = (uint8_t)content.size;
+        n = (int)(RECORD_HEADER + content.size);
+    }
+    if (n > 0)
+        buffer_commit(h->out, (size_t)n);
+    return n < 0 ? n : 0;
+}
+
+int message_seal(struct handshake *h)
+{
+    struct bytes content = bytes_of(stage_at(h), h->staged);
+    int error;
+
+    h->staged = 0;
+    if (content.size == 0)
+        return 0;
+    error = seal(h, CONTENT_HANDSHAKE, content);
+    return error ? handshake_fail(h, error, ALERT_INTERNAL_ERROR, NULL) : 0;
+}
+
+int message_put(struct handshake *h, struct bytes bytes)
+{
+    key_schedule_add(&h->schedule, bytes);
+    while (bytes.size) {
+        size_t space = record_most(h) - h->staged, n = bytes.size < space ? bytes.size : space;
+        int error = 0;
+
+        if (buffer_room(h->out) < h->staged + n + around(h)) /* more than the session asks its caller for */
+            return handshake_fail(h, -E_LIMIT, ALERT_INTERNAL_ERROR, "our flight is too long");
+        memcpy(stage_at(h) + h->staged, bytes.at, n);
+        h->staged += (uint32_t)n;
+        bytes = bytes_from(bytes, n);
+        if (h->staged == record_most(h))
+            error = message_seal(h);
+        if (error)
+            return error;
+    }
+    return 0;
+}
+
+void handshake_put_change_cipher_spec(struct handshake *h)
+{
+    static const uint8_t record[] = { CONTENT_CHANGE_CIPHER_SPEC, 3, 3, 0, 1, 1 };
+
+    CHECK(h->staged == 0);
+    if (h->session_id_bytes == 0 || h->said_change_cipher_spec || buffer_room(h->out) < sizeof record)
+        return;
+    memcpy(h->out->data + h->out->end, record, sizeof record);
+    buffer_commit(h->out, sizeof record);
+    h->said_change_cipher_spec = true;
+}
+
+void handshake_put_alert(struct handshake *h)
+{
+    const uint8_t alert[] = { 2, h->failure.alert };
+
+    h->staged = 0;
+    if (h->failure.alert_received || h->failure.alert_sent || buffer_room(h->out) < sizeof alert + RECORD_OVERHEAD_MOST)
+        return;
+    memcpy(stage_at(h), alert, sizeof alert);
+    if (seal(h, CONTENT_ALERT, bytes_of(stage_at(h), sizeof alert)) == 0)
+        h->failure.alert_sent = true;
+}
+
+int handshake_fail(struct handshake *h, int error, uint8_t alert, const char *reason)
+{
+    h->failure.alert = alert;
+    if (h->failure.reason[0])
+        return error;
+    if (h->failure.alert_received)
+        snprintf(h->failure.reason, sizeof h->failure.reason, "the client sent the alert %s", alert_name(alert));
+    else
+        snprintf(h->failure.reason, sizeof h->failure.reason, "%s", reason ? reason : error_text(error));
+    return error;
+}
+
+void handshake_protect(struct handshake *h, struct record_keys *direction, const uint8_t *secret, bool is_sealing)
+{
+    struct traffic_keys keys = { .version = 0x0304, .aead = h->suite->aead, .secret_bytes = h->schedule.bytes };
+
+    aead_release(h->aeads, &direction->holder);
+    memcpy(keys.write.secret, secret, h->schedule.bytes);
+    traffic_key_expand(&keys, &keys.write);
+    *direction =
+        (struct record_keys){ .key = keys.write, .version = 0x0304, .aead = h->suite->aead, .is_sealing = is_sealing };
+    traffic_keys_wipe(&keys);
+}

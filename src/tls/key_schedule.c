@@ -1,0 +1,185 @@
+#include "tls/key_schedule.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "base/check.h"
+
+static const uint8_t zeros[HASH_BYTES_MOST];
+
+/* Derive-Secret where the transcript's hash is known, or HKDF-Expand-Label with any other context. */
+static void derive(const struct key_schedule *k, const uint8_t *secret, const char *label, struct bytes context,
+                   uint8_t *out)
+{
+    struct hmac h;
+
+    hmac_key(&h, k->hash, bytes_of(secret, k->bytes));
+    hkdf_expand_label(&h, BYTES_LITERAL("tls13 "), bytes_of_text(label), context, out, k->bytes);
+    hmac_wipe(&h);
+}
+
+/* Of no message at all. */
+static void hash_of_nothing(enum hash hash, uint8_t out[HASH_BYTES_MOST])
+{
+    hash_once(hash, BYTES_NONE, out);
+}
+
+static void early_secret(struct key_schedule *k, struct bytes psk)
+{
+    hkdf_extract(k->hash, BYTES_NONE, psk.size ? psk : bytes_of(zeros, k->bytes), k->secret);
+}
+
+/* ---- Without a PSK the early secret is a constant, and so is what is derived from it ---- */
+
+static struct {
+    uint8_t secret[HASH_BYTES_MOST];
+} early[2];
+
+static void make_constants(void)
+{
+    for (int i = 0; i < 2; i++) {
+        struct key_schedule k = { .hash = i == 0 ? HASH_SHA256 : HASH_SHA384 };
+
+        k.bytes = (uint8_t)hash_bytes(k.hash);
+        early_secret(&k, BYTES_NONE);
+        memcpy(early[i].secret, k.secret, sizeof k.secret);
+    }
+}
+
+/* ---- The transcript ---- */
+
+void key_schedule_drop_psk(struct key_schedule *k)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, make_constants);
+    memcpy(k->secret, early[k->hash == HASH_SHA256 ? 0 : 1].secret, sizeof k->secret);
+}
+
+void key_schedule_use_psk(struct key_schedule *k, struct bytes psk)
+{
+    CHECK(psk.size == k->bytes);
+    early_secret(k, psk);
+}
+
+void key_schedule_start(struct key_schedule *k, enum hash hash)
+{
+    k->hash = hash;
+    k->bytes = (uint8_t)hash_bytes(hash);
+    hash_start(&k->transcript, hash);
+    key_schedule_drop_psk(k);
+}
+
+void key_schedule_add(struct key_schedule *k, struct bytes message)
+{
+    hash_add(&k->transcript, k->hash, message);
+}
+
+static void transcript_with(const struct key_schedule *k, struct bytes more, uint8_t *out)
+{
+    union hash_state running = k->transcript;
+
+    hash_add(&running, k->hash, more);
+    hash_end(&running, k->hash, out);
+}
+
+void key_schedule_transcript(const struct key_schedule *k, uint8_t ret_hash[HASH_BYTES_MOST])
+{
+    transcript_with(k, BYTES_NONE, ret_hash);
+}
+
+void key_schedule_retry(struct key_schedule *k)
+{
+    enum { MESSAGE_HASH = 254 };
+    uint8_t message[4 + HASH_BYTES_MOST] = { MESSAGE_HASH, 0, 0, k->bytes };
+
+    key_schedule_transcript(k, message + 4);
+    hash_start(&k->transcript, k->hash);
+    key_schedule_add(k, bytes_of(message, 4 + (size_t)k->bytes));
+}
+
+/* ---- The secrets ---- */
+
+void key_schedule_binder(const struct key_schedule *k, struct bytes truncated, uint8_t ret_binder[HASH_BYTES_MOST])
+{
+    uint8_t nothing[HASH_BYTES_MOST], key[HASH_BYTES_MOST], hash[HASH_BYTES_MOST];
+    struct hmac h;
+
+    hash_of_nothing(k->hash, nothing);
+    derive(k, k->secret, "res binder", bytes_of(nothing, k->bytes), key);
+    derive(k, key, "finished", BYTES_NONE, key);
+    transcript_with(k, truncated, hash);
+    hmac_key(&h, k->hash, bytes_of(key, k->bytes));
+    hmac_add(&h, bytes_of(hash, k->bytes));
+    hmac_end(&h, ret_binder);
+    hmac_wipe(&h);
+    explicit_bzero(key, sizeof key);
+}
+
+/* The next secret of the chain. */
+static void advance(struct key_schedule *k, struct bytes keying)
+{
+    uint8_t nothing[HASH_BYTES_MOST], salt[HASH_BYTES_MOST];
+
+    hash_of_nothing(k->hash, nothing);
+    derive(k, k->secret, "derived", bytes_of(nothing, k->bytes), salt);
+    hkdf_extract(k->hash, bytes_of(salt, k->bytes), keying, k->secret);
+    explicit_bzero(salt, sizeof salt);
+}
+
+/* Both directions' traffic secrets under the chain's present one. */
+static void derive_traffic(struct key_schedule *k, const char *client_label, uint8_t *ret_client,
+                           const char *server_label, uint8_t *ret_server)
+{
+    uint8_t hash[HASH_BYTES_MOST];
+    struct bytes context = bytes_of(hash, k->bytes);
+    struct hmac h;
+
+    key_schedule_transcript(k, hash);
+    hmac_key(&h, k->hash, bytes_of(k->secret, k->bytes));
+    hkdf_expand_label(&h, BYTES_LITERAL("tls13 "), bytes_of_text(client_label), context, ret_client, k->bytes);
+    hkdf_expand_label(&h, BYTES_LITERAL("tls13 "), bytes_of_text(server_label), context, ret_server, k->bytes);
+    hmac_wipe(&h);
+}
+
+void key_schedule_enter_handshake(struct key_schedule *k, struct bytes shared_secret)
+{
+    advance(k, shared_secret);
+    derive_traffic(k, "c hs traffic", k->client, "s hs traffic", k->server);
+}
+
+void key_schedule_finished(const struct key_schedule *k, const uint8_t *traffic_secret,
+                           uint8_t ret_mac[HASH_BYTES_MOST])
+{
+    uint8_t key[HASH_BYTES_MOST], hash[HASH_BYTES_MOST];
+    struct hmac h;
+
+    derive(k, traffic_secret, "finished", BYTES_NONE, key);
+    key_schedule_transcript(k, hash);
+    hmac_key(&h, k->hash, bytes_of(key, k->bytes));
+    hmac_add(&h, bytes_of(hash, k->bytes));
+    hmac_end(&h, ret_mac);
+    hmac_wipe(&h);
+    explicit_bzero(key, sizeof key);
+}
+
+void key_schedule_enter_content(struct key_schedule *k)
+{
+    advance(k, bytes_of(zeros, k->bytes));
+    derive_traffic(k, "c ap traffic", k->client_content, "s ap traffic", k->server_content);
+}
+
+void key_schedule_ticket_psk(const struct key_schedule *k, struct bytes nonce, uint8_t ret_psk[HASH_BYTES_MOST])
+{
+    uint8_t hash[HASH_BYTES_MOST], resumption[HASH_BYTES_MOST];
+
+    key_schedule_transcript(k, hash);
+    derive(k, k->secret, "res master", bytes_of(hash, k->bytes), resumption);
+    derive(k, resumption, "resumption", nonce, ret_psk);
+    explicit_bzero(resumption, sizeof resumption);
+}
+
+void key_schedule_wipe(struct key_schedule *k)
+{
+    explicit_bzero(k, sizeof *k);
+}
