@@ -525,6 +525,7 @@ install_word()
     build release
     to=${DESTDIR:-} prefix=${PREFIX:-/usr/local}
     install -D -m 755 build/release/unlade "$to$prefix/bin/unlade"
+    install -d "$to$prefix/lib/unlade"
     if [ -e "build/lib/unlade/$multi_buffer_file" ]; then
         install -D -m 644 "build/lib/unlade/$multi_buffer_file" "$to$prefix/lib/unlade/$multi_buffer_file"
     fi

@@ -21,6 +21,7 @@
 #include "observe/access_log.h"
 #include "proxy/server.h"
 #include "tls/memory.h"
+#include "tls/multi_buffer.h"
 
 enum { ACCESS_RING = 1 << 20 }; /* bytes for each thread */
 
@@ -311,6 +312,7 @@ void worker_main(const struct worker_setup *setup)
     reset_signals();
     prctl(PR_SET_NAME, "unlade-worker", 0, 0, 0);
     log_set_role("worker");
+    (void)multi_buffer(); /* a file, which is opened while that is still allowed */
     if (privileges_drop(&setup->identity, setup->supervisor) < 0) {
         log_error("rights cannot be given up: %s", strerror(errno));
         _exit(1);

@@ -19,7 +19,7 @@ enum { EXPONENT = 65537, RSA_BYTES_MOST = RSA_WORDS_MOST * 8 };
 static const struct {
     int bits;
     unsigned lanes_least;
-} sizes[] = { { 2048, 4 }, { 3072, 4 }, { 4096, 4 } };
+} sizes[] = { { 2048, 5 }, { 3072, 7 }, { 4096, 7 } };
 
 /* ---- Keys ---- */
 

@@ -21,6 +21,7 @@ def test_version_tells_the_libraries_and_what_they_bring():
     done = command("--version")
     assert done.returncode == 0 and done.stderr == ""
     assert re.search(r"^unlade \d+\.\d+", done.stdout) and re.search(r"OpenSSL 3\.\d+", done.stdout)
+    assert re.search(r"eight handshakes at a time .*: (yes|no: \w+)", done.stdout)
     assert "libfyaml" in done.stdout and re.search(r"X25519MLKEM768\W+(yes|no)", done.stdout)
 
 
