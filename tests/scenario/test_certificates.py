@@ -11,7 +11,7 @@ from support.openssl import s_client
 from support.ports import free_port
 from support.unlade import certificate_entry, command, site
 
-pytestmark = pytest.mark.tls
+pytestmark = [pytest.mark.tls, pytest.mark.handshakes]
 
 UNRECOGNIZED_NAME, HANDSHAKE_FAILURE = 112, 40
 RSA_ONLY = ["-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384"]

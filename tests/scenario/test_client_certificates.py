@@ -9,7 +9,7 @@ from support.openssl import s_client
 from support.pki import DAY
 from support.unlade import site
 
-pytestmark = pytest.mark.tls
+pytestmark = [pytest.mark.tls, pytest.mark.handshakes]
 
 VERSIONS = ["1.2", "1.3"]
 

@@ -9,7 +9,7 @@ from support.client import HelloClient, client_hello_bytes, connect, context, ge
 from support.unlade import site
 from support.waiting import LONG
 
-pytestmark = pytest.mark.tls
+pytestmark = [pytest.mark.tls, pytest.mark.handshakes]
 
 DECODE_ERROR, UNEXPECTED_MESSAGE, RECORD_OVERFLOW, ILLEGAL_PARAMETER = 50, 10, 22, 47
 

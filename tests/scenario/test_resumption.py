@@ -11,7 +11,7 @@ from support.openssl import s_client
 from support.unlade import site
 from support.waiting import until
 
-pytestmark = [pytest.mark.tls, pytest.mark.records]
+pytestmark = [pytest.mark.tls, pytest.mark.records, pytest.mark.handshakes]
 
 VERSIONS = ["1.2", "1.3"]
 

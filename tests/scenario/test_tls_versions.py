@@ -11,7 +11,7 @@ from support.ports import free_port
 from support.unlade import Unlade, command, site
 from support.waiting import until
 
-pytestmark = pytest.mark.tls
+pytestmark = [pytest.mark.tls, pytest.mark.handshakes]
 
 PROTOCOL_VERSION, HANDSHAKE_FAILURE = 70, 40
 

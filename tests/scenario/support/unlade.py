@@ -2,7 +2,8 @@
 
     with Unlade(directory, site(port, backend.port, certificate)) as proxy: ...
 
-$UNLADE_TEST_RECORDS (user, openssl, kernel) is put as `records` into the TLS policies of every configuration.
+$UNLADE_TEST_RECORDS (user, openssl, kernel) is put as `records` into the TLS policies of every configuration,
+$UNLADE_TEST_ENGINE (native, openssl) as `engine`.
 
 Leaving the block stops it with SIGTERM and fails the test if it did not end by itself with status 0, if a process of it
 is left over, if a worker crashed unasked, or if a sanitizer reported anything. It runs in a session of its own, so
@@ -83,13 +84,13 @@ def site(port, to, certificate=None, *, host="127.0.0.1", listener=None, upstrea
     return {"workers": 1, "listeners": {"web": web}, "upstreams": {"app": {"servers": servers, **(upstream or {})}}, **root}
 
 
-def protect_records_by(who, config):
-    """The record layer that a run of scenarios is about, in all policies of TLS that do not name one."""
-    if who:
+def put_into_policies(option, value, config):
+    """What a run of scenarios is about, in all policies of TLS that do not say it themselves."""
+    if value:
         policies = config.setdefault("tls", {})
         policies.setdefault("default", {})
         for policy in policies.values():
-            policy.setdefault("records", who)
+            policy.setdefault(option, value)
 
 
 class Unlade:
@@ -122,7 +123,8 @@ class Unlade:
         if isinstance(config, dict):
             config = json.loads(json.dumps(config))
             config.setdefault("log", {"access": {"to": self.access_log, "format": "json"}})
-            protect_records_by(os.environ.get("UNLADE_TEST_RECORDS"), config)
+            put_into_policies("records", os.environ.get("UNLADE_TEST_RECORDS"), config)
+            put_into_policies("engine", os.environ.get("UNLADE_TEST_ENGINE"), config)
             self._addresses = []
             for listener in config.get("listeners", {}).values():
                 several = listener["address"]
