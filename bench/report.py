@@ -9,7 +9,7 @@ runs of ./do bench (default bench/results/latest.json), and from instructions.js
 import argparse, collections, json, os, re, statistics, sys
 
 import chart
-from rows import FLOORS, ROWS
+from rows import FLOORS, MEMORY, MEMORY_WORDS, ROWS
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LATEST = os.path.join(ROOT, "bench", "results", "latest.json")
@@ -108,6 +108,12 @@ def as_text(results):
         lines += [f"  {peer:10}{why}" for peer, why in without_figures(results, name).items()]
         lines += [f"  {'REACHED' if v.reached else 'NOT REACHED'}: {outcome(v)}, wanted {goal(v.target)}"
                   for v in verdicts(results, name)]
+    in_memory = handshakes_in_memory(results)
+    if in_memory:
+        lines += ["", "server side of a handshake in memory, CPU µs; operations a call of the multi-buffer library"]
+        lines += [f"  {h.what:36}{h.who:52}{number(h.median):>8}  {h.lanes}" for h in in_memory]
+        lines += [f"  {'REACHED' if h.median <= h.limit else 'NOT REACHED'}: {h.what}, {h.who}: {number(h.median)} µs, wanted ≤ {h.limit} µs"
+                  for h in in_memory if h.limit]
     floors = [(FLOORS[name], runs) for name, runs in results["floors"].items()]
     if floors:
         lines += ["", "floors"]
@@ -120,6 +126,22 @@ def as_text(results):
     if results["about"]["scale"] < 1:
         lines.append("Less than the whole work was done: a first look, proof of nothing.")
     return "\n".join(lines)
+
+
+Handshake = collections.namedtuple("Handshake", "what who median limit lanes")
+
+
+def handshakes_in_memory(results):
+    """What a handshake costs the server in memory, as far as there are figures, in the order of MEMORY."""
+    found = []
+    for name, (what, engine, together, limit) in MEMORY.items():
+        runs = results.get("memory", {}).get(name, [])
+        if runs:
+            lanes = [(key.removeprefix("lanes_"), statistics.median(r[key] for r in runs)) for key in runs[0] if key.startswith("lanes_")]
+            found.append(Handshake(MEMORY_WORDS[what], f"{MEMORY_WORDS[engine]}, {MEMORY_WORDS[together]}",
+                                   statistics.median(r["value"] for r in runs), limit,
+                                   ", ".join(f"{work} {count:.1f}" for work, count in lanes)))
+    return found
 
 
 def floor_median(runs):
@@ -166,6 +188,12 @@ def details(results, instructions):
     return "\n\n".join(parts)
 
 
+def memory(results, instructions):
+    rows = [(f"{h.what}: {h.who}", number(h.median), f"≤ {h.limit}" if h.limit else "",
+             ("yes" if h.median <= h.limit else "**no**") if h.limit else "", h.lanes) for h in handshakes_in_memory(results)]
+    return table(("server's side of a handshake", "CPU µs", "target", "reached", "operations a call of the library"), rows) if rows else ""
+
+
 def floors(results, instructions):
     rows = [(FLOORS[name][0], f"{number(floor_median(runs))} {FLOORS[name][3]}")
             for name, runs in results["floors"].items() if floor_median(runs)]
@@ -194,7 +222,7 @@ def counts(results, instructions):
     return table(("instructions in user space", "all", *groups), rows)
 
 
-PARTS = {"machine": machine, "summary": summary, "details": details, "floors": floors, "instructions": counts}
+PARTS = {"machine": machine, "summary": summary, "details": details, "memory": memory, "floors": floors, "instructions": counts}
 
 
 def fill_marks(document, results, instructions):

@@ -49,13 +49,45 @@ def over_tcp(face):
     return tuple((p, face) for p in ("unlade", "nginx", "haproxy", "hitch", "stunnel"))
 
 
+def connections(kind, targets=()):
+    """New connections, 32 at any time."""
+    title, short, options, certificate, count = CONNECTIONS[kind]
+    return Row(f"{title}, one tiny request, close", short, over_http("stunnel"), f"tlsload -m conn -c 32 {options} -u /0 {TLS13}",
+               count, "µs", targets, certificate=certificate)
+
+
+def burst(kind, size, targets=()):
+    """New connections, of which so many say hello at one moment, and the next when all of these are done."""
+    title, short, options, certificate, count = CONNECTIONS[kind]
+    words = f"in bursts of {size}" if size > 1 else "one after the other"
+    return Row(f"{title}, {words}", f"{short}, {words}", (("unlade", "http"), ("nginx", "http")),
+               f"tlsload -m conn -c {size} -B {options} -u /0 {TLS13}", count, "µs", targets, certificate=certificate)
+
+
+def of_nginx(limit):
+    return Target(limit, ("nginx",), "nginx")
+
+
 CHEAPER = (Target(0.80),)
+CONNECTIONS = {  # kind: (title, short, options of the load, certificate, operations)
+    "full": ("full TLS 1.3 handshake (ECDSA P-256, X25519)", "full handshake", "", "ec", 3000),
+    "rsa": ("full TLS 1.3 handshake (RSA-2048, X25519)", "full handshake, RSA-2048", "", "rsa", 2000),
+    "resumed": ("resumed TLS 1.3 handshake", "resumed handshake", "-r", "ec", 3000),
+}
 
 ROWS = {
-    "full": Row("full TLS 1.3 handshake (ECDSA P-256, X25519), one tiny request, close", "full handshake",
-                over_http("stunnel"), f"tlsload -m conn -c 32 -u /0 {TLS13}", 3000, "µs", CHEAPER),
-    "resumed": Row("resumed TLS 1.3 handshake, one tiny request, close", "resumed handshake",
-                   over_http("stunnel"), f"tlsload -m conn -c 32 -r -u /0 {TLS13}", 3000, "µs", CHEAPER),
+    "full": connections("full", (*CHEAPER, of_nginx(0.34))),
+    "rsa": connections("rsa", (of_nginx(0.50),)),
+    "resumed": connections("resumed", (*CHEAPER, of_nginx(0.42))),
+    "full_burst1": burst("full", 1),
+    "full_burst8": burst("full", 8),
+    "full_burst32": burst("full", 32, (of_nginx(0.30),)),
+    "rsa_burst1": burst("rsa", 1),
+    "rsa_burst8": burst("rsa", 8),
+    "rsa_burst32": burst("rsa", 32, (of_nginx(0.36),)),
+    "resumed_burst1": burst("resumed", 1),
+    "resumed_burst8": burst("resumed", 8),
+    "resumed_burst32": burst("resumed", 32, (of_nginx(0.32),)),
     "keep": Row("keep-alive GET of 1 KB, 64 connections", "keep-alive GET of 1 KB",
                 over_http("stunnel", "relay"), f"tlsload -m keep -c 64 -u /1k {TLS13}", 50000, "µs",
                 (Target(0.80, HTTP_PROXIES, "the best HTTP proxy"), Target(1.05, ("hitch",), "hitch, which does not parse")),
@@ -80,8 +112,6 @@ ROWS = {
                     f"tlsload -m keep -c 8 -u /0 -b {BODY} {TLS13}", 16, "ns/KB", body=BODY),
     "relay_keep": Row("request and answer of 1 KB in TCP mode, 64 connections", "1 KB and back, TCP mode", over_tcp("tcp"),
                       f"tlsload -m keep -c 64 -u /1k {TLS13}", 50000, "µs", body=1024),
-    "rsa": Row("full TLS 1.3 handshake (RSA-2048, X25519), one tiny request, close", "full handshake, RSA-2048",
-               over_http(), f"tlsload -m conn -c 32 -u /0 {TLS13}", 2000, "µs", certificate="rsa", extra=True),
     "full12": Row("full TLS 1.2 handshake (ECDSA P-256, X25519), one tiny request, close", "full handshake, TLS 1.2",
                   over_http(), f"tlsload -m conn -c 32 -u /0 {TLS12}", 3000, "µs", extra=True),
     "full_2": Row("full TLS 1.3 handshake with two workers, nothing pinned", "full handshake, two workers",
@@ -101,6 +131,19 @@ FLOORS = {
         ("resumed", "server side of a resumed TLS 1.3 handshake", "1.3 resumed X25519 2000", "µs"),
         ("record", "a record of 16 KB written through SSL_write", "1.3 full X25519 20000 bulk", "µs"))
 }
+
+# A handshake in memory (handshake.c): name: (what, engine, how many come together, µs at most or None). "native": our engine
+# with the multi-buffer library, "plain": without it, "openssl": OpenSSL behind the same calls.
+MEMORY = {
+    f"{what}_{engine}_{together}": (what, engine, together, limit)
+    for what, limits in (("full", {("native", 8): 40, ("native", 1): 60, ("plain", 1): 110}), ("resumed", {("native", 8): 30}),
+                         ("mlkem", {("native", 8): 70}), ("rsa", {("native", 8): 170}))
+    for engine in ("native", "plain", "openssl") for together in (1, 8)
+    for limit in (limits.get((engine, together)),)
+}
+MEMORY_WORDS = {"full": "full, ECDSA P-256, X25519", "resumed": "resumed, X25519", "mlkem": "full, ECDSA P-256, X25519MLKEM768",
+                "rsa": "full, RSA-2048, X25519", "native": "ours, with the multi-buffer library", "plain": "ours, without it",
+                "openssl": "OpenSSL", 1: "alone", 8: "eight together"}
 
 DESCRIPTORS_BESIDE = 200  # that a proxy has open besides its connections, at most
 

@@ -9,6 +9,8 @@
  * -m MODE  -p PORT  -c CONNECTIONS  -n OPERATIONS  -u PATH ("" = handshake only)
  * -b BYTES upload: POST a body of that size   -r resume sessions (conn mode)
  * -R RATE  open loop: operations a second, latency counted from the due time
+ * -B       bursts (conn mode): all connections connect, then send their ClientHellos at one moment, as near to it as one
+ *          thread can; the next burst when all of them are done. Latency is counted from that moment
  * -V 1.2|1.3  -k TLS1.2_CIPHERS  -K TLS1.3_SUITES  -g GROUPS  -s SIGALGS  -P no TLS: plain TCP
  * Every answer is checked: status 200, the length announced and that many bytes; for an upload, that the backend says
  * X-Received with its length.
@@ -33,7 +35,7 @@
 #define IP_BIND_ADDRESS_NO_PORT 24
 #endif
 
-enum state { FREE, CONNECT, HANDSHAKE, IDLE, SEND, RECV, DRAIN };
+enum state { FREE, CONNECT, READY, HANDSHAKE, IDLE, SEND, RECV, DRAIN };
 
 struct conn {
     int fd, slot, events;
@@ -48,6 +50,7 @@ struct conn {
 };
 
 static int mode_conn, mode_idle, port, nconn = 64, resume, plain, ep;
+static int bursts, burst_size, burst_ready; /* connections of the burst in hand; those of them that are connected */
 static long nops = 1000, started, done, errors, resumed;
 static double rate, tstart;
 static const char *path = "/0";
@@ -166,6 +169,42 @@ static void begin_op(struct conn *c, double due)
         c->st = SEND;
 }
 
+static void step(struct conn *c);
+
+/* As many connections as there are, or as operations are left. */
+static void begin_burst(void)
+{
+    burst_ready = 0;
+    burst_size = nops - started < nconn ? (int)(nops - started) : nconn;
+    for (int i = 0; i < burst_size; i++)
+        begin_op(&conns[i], 0);
+}
+
+/* All are connected: their ClientHellos are made, which takes a while, and then sent one directly behind the other. */
+static void send_hellos(void)
+{
+    double t;
+
+    for (int i = 0; i < burst_size; i++) {
+        SSL_set0_wbio(conns[i].ssl, BIO_new(BIO_s_mem()));
+        SSL_do_handshake(conns[i].ssl);
+    }
+    t = now();
+    for (int i = 0; i < burst_size; i++) {
+        struct conn *c = &conns[i];
+        char *hello;
+        long n = BIO_get_mem_data(SSL_get_wbio(c->ssl), &hello);
+
+        if (send(c->fd, hello, n, MSG_NOSIGNAL) != n)
+            perror("tlsload: send"); /* the handshake will fail */
+        c->t0 = t;
+    }
+    for (int i = 0; i < burst_size; i++) {
+        SSL_set0_wbio(conns[i].ssl, BIO_new_socket(conns[i].fd, BIO_NOCLOSE));
+        conns[i].st = HANDSHAKE;
+    }
+}
+
 static int put(struct conn *c, const void *data, size_t n)
 {
     return plain ? (int)send(c->fd, data, n, MSG_NOSIGNAL) : SSL_write(c->ssl, data, n);
@@ -224,7 +263,7 @@ static void step(struct conn *c)
         switch (c->st) {
         case FREE:
         case IDLE:
-            if (!rate && !mode_idle && started < nops) {
+            if (!rate && !mode_idle && !bursts && started < nops) {
                 begin_op(c, 0);
                 if (c->st == CONNECT)
                     return;
@@ -237,8 +276,17 @@ static void step(struct conn *c)
             }
             return;
         case CONNECT:
+            if (bursts) {
+                c->st = READY;
+                watch(c, EPOLLIN);
+                if (++burst_ready == burst_size)
+                    send_hellos();
+                return;
+            }
             c->st = plain ? SEND : HANDSHAKE;
             continue;
+        case READY: /* until all of its burst are */
+            return;
         case HANDSHAKE:
             r = SSL_do_handshake(c->ssl);
             if (r != 1) {
@@ -337,6 +385,8 @@ static void loop(long until)
 
     while (done < until) {
         struct timespec ts = { 1, 0 };
+        if (bursts && done == started && started < nops)
+            begin_burst();
         if (rate) {
             double t = now();
             while (due <= t && started < nops) {
@@ -398,7 +448,7 @@ int main(int argc, char **argv)
     struct rlimit rl;
     struct rusage ru;
 
-    while ((o = getopt(argc, argv, "m:p:c:n:u:b:rR:V:k:K:g:s:P")) > 0)
+    while ((o = getopt(argc, argv, "m:p:c:n:u:b:rR:BV:k:K:g:s:P")) > 0)
         switch (o) {
         case 'm':
             mode_conn = *optarg == 'c';
@@ -429,6 +479,9 @@ int main(int argc, char **argv)
         case 'R':
             rate = atof(optarg);
             break;
+        case 'B':
+            bursts = 1;
+            break;
         case 'V':
             ver = !strcmp(optarg, "1.2") ? TLS1_2_VERSION : TLS1_3_VERSION;
             break;
@@ -447,8 +500,8 @@ int main(int argc, char **argv)
         default:
             return 1;
         }
-    if (!port || mode_conn + mode_idle + mode_keep != 1)
-        return fprintf(stderr, "tlsload: need -p and -m conn|keep|idle\n"), 1;
+    if (!port || mode_conn + mode_idle + mode_keep != 1 || (bursts && (!mode_conn || plain || rate)))
+        return fprintf(stderr, "tlsload: need -p and -m conn|keep|idle; -B goes with conn alone\n"), 1;
     getrlimit(RLIMIT_NOFILE, &rl);
     rl.rlim_cur = rl.rlim_max;
     setrlimit(RLIMIT_NOFILE, &rl);
@@ -485,7 +538,8 @@ int main(int argc, char **argv)
         conns[i].fd = -1;
         if (mode_idle && i % 64 == 63)
             loop(i - 32);
-        begin_op(&conns[i], 0);
+        if (!bursts)
+            begin_op(&conns[i], 0);
     }
     loop(nconn);
     if (mode_idle) {
@@ -513,7 +567,7 @@ int main(int argc, char **argv)
     tstart = now();
     getrusage(RUSAGE_SELF, &ru);
     double cpu0 = ru.ru_utime.tv_sec + ru.ru_stime.tv_sec + (ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) * 1e-6;
-    if (!rate)
+    if (!rate && !bursts)
         for (int i = 0; i < nconn && started < nops; i++)
             step(&conns[i]);
     loop(nops);

@@ -11,7 +11,7 @@ import pytest
 from support.unlade import ROOT
 
 BENCH = os.path.join(ROOT, "bench")
-MARKS = ("machine", "summary", "details", "floors", "instructions")
+MARKS = ("machine", "summary", "details", "memory", "floors", "instructions")
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -30,6 +30,8 @@ RESULTS = {
     },
     "unfit": {"idle15k": {"hitch": "keeps a connection to the server for each client"}},
     "floors": {"full_own": [{"value": 190.0}, {"value": 180.0}, {"value": 200.0}]},
+    "memory": {"full_native_8": [{"value": 41.0, "lanes_x25519": 8.0}, {"value": 39.0, "lanes_x25519": 8.0}, {"value": 38.0, "lanes_x25519": 8.0}],
+               "rsa_native_8": [{"value": 171.0}], "full_openssl_1": [{"value": 180.0}]},
 }
 INSTRUCTIONS = {"keep": {"what": "keep-alive GET of 1 KB", "costs": {"unlade": 9000.0, "OpenSSL": 2000.4, "libc": 900.0}}}
 
@@ -98,6 +100,21 @@ def test_the_document_gets_its_tables_and_keeps_the_rest(place):
     assert "| server side of a full TLS 1.3 handshake, Unlade's OpenSSL | 190.0 µs |" in text
     assert "| keep-alive GET of 1 KB | 11,900 | 9,000 | 2,000 | 900 | 0 |" in text
     assert "A processor, 2 cores, Linux 6.1" in text
+
+
+def test_handshakes_in_memory_stand_with_their_targets_and_lanes(report, place):
+    assert make(place).returncode == 0
+    text = (place / "performance.md").read_text()
+    eight = "ours, with the multi-buffer library, eight together"
+    assert f"| full, ECDSA P-256, X25519: {eight} | 39.0 | ≤ 40 | yes | x25519 8.0 |" in text
+    assert f"| full, RSA-2048, X25519: {eight} | 171.0 | ≤ 170 | **no** |  |" in text
+    assert "| full, ECDSA P-256, X25519: OpenSSL, alone | 180.0 |  |  |  |" in text
+    assert f"NOT REACHED: full, RSA-2048, X25519, {eight}: 171.0 µs, wanted ≤ 170 µs" in report.as_text(RESULTS)
+
+
+def test_figures_from_before_handshakes_were_measured_in_memory_are_still_read(report):
+    older = {key: value for key, value in RESULTS.items() if key != "memory"}
+    assert report.handshakes_in_memory(older) == [] and "REACHED" in report.as_text(older)
 
 
 def test_the_chart_has_a_bar_for_each_peer_and_ours_stands_out(place):
