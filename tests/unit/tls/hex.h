@@ -13,7 +13,7 @@
 
 struct unhexed {
     size_t size;
-    uint8_t at[512];
+    uint8_t at[1024];
 };
 
 static inline struct unhexed unhex(const char *text)
