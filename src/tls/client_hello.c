@@ -525,6 +525,7 @@ bool client_hello_next_psk(struct cursor *identities, struct cursor *binders, st
     return true;
 }
 
+/* key_share stays in its place; the others may come and go. */
 static bool may_differ(uint16_t extension)
 {
     return extension == EXTENSION_KEY_SHARE || extension == EXTENSION_EARLY_DATA || extension == EXTENSION_COOKIE ||
@@ -548,6 +549,8 @@ void client_hello_digest(const struct client_hello *h, uint8_t ret_digest[32])
         (void)cursor_vector(&list, 2);
         if (!may_differ(type))
             hash_add(&s, HASH_SHA256, bytes_of(start, (size_t)(list.at - start)));
+        else if (type == EXTENSION_KEY_SHARE)
+            hash_add(&s, HASH_SHA256, bytes_of(start, 2));
     }
     hash_end(&s, HASH_SHA256, ret_digest);
 }

@@ -136,6 +136,40 @@ static int verify_chain(struct handshake *h, X509 *leaf, STACK_OF(X509) * others
     return handshake_fail(h, -E_CLIENT_CERTIFICATE, alert_of_verification(error), X509_verify_cert_error_string(error));
 }
 
+/* RFC 8446 4.2: extensions that are known and whose place is in other messages. */
+static bool belongs_elsewhere(uint16_t type)
+{
+    static const uint16_t elsewhere[] = {
+        EXTENSION_SERVER_NAME,
+        EXTENSION_MAX_FRAGMENT_LENGTH,
+        EXTENSION_SIGNATURE_ALGORITHMS,
+        EXTENSION_ALPN,
+        EXTENSION_RECORD_SIZE_LIMIT,
+        EXTENSION_PRE_SHARED_KEY,
+        EXTENSION_SUPPORTED_VERSIONS,
+        EXTENSION_CERTIFICATE_AUTHORITIES,
+        EXTENSION_KEY_SHARE,
+    };
+
+    for (size_t i = 0; i < COUNT_OF(elsewhere); i++)
+        if (elsewhere[i] == type)
+            return true;
+    return false;
+}
+
+/* Those of a CertificateEntry answer our request, which has none for them to answer. Returns the error. */
+static int refuse_extensions(struct handshake *h, struct cursor extensions)
+{
+    uint16_t type = cursor_u16(&extensions);
+    struct cursor content = cursor_vector(&extensions, 2);
+
+    if (extensions.failed || content.failed)
+        return fail(h, ALERT_DECODE_ERROR, "a malformed extension in the client's certificate");
+    if (belongs_elsewhere(type))
+        return fail(h, ALERT_ILLEGAL_PARAMETER, "an extension that has no place in a certificate");
+    return fail(h, ALERT_UNSUPPORTED_EXTENSION, "an extension in the client's certificate that was not asked for");
+}
+
 /* CertificateEntry (RFC 8446 4.4.2). NULL: an error was noted. */
 static X509 *read_entry(struct handshake *h, struct cursor *list)
 {
@@ -147,8 +181,8 @@ static X509 *read_entry(struct handshake *h, struct cursor *list)
         (void)!fail(h, ALERT_DECODE_ERROR, "a malformed Certificate");
         return NULL;
     }
-    if (cursor_left(&extensions)) { /* we ask for none */
-        (void)!fail(h, ALERT_UNSUPPORTED_EXTENSION, "an extension in the client's certificate that was not asked for");
+    if (cursor_left(&extensions)) {
+        (void)!refuse_extensions(h, extensions);
         return NULL;
     }
     certificate = d2i_X509(NULL, &at, (long)cursor_left(&der));

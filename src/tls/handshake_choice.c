@@ -24,6 +24,12 @@ static bool is_grease(uint16_t value)
     return (value & 0x0f0f) == 0x0a0a && value >> 8 == (value & 0xff);
 }
 
+/* What stands among suites and is none: RFC 5746 3.3, RFC 7507. */
+static bool is_signal(uint16_t value)
+{
+    return value == 0x00ff || value == 0x5600;
+}
+
 /* A client that puts ChaCha20 first, before or behind what it made up (RFC 8701), has no hardware for AES. */
 static bool prefers_chacha20(const struct client_hello *hello)
 {
@@ -31,7 +37,7 @@ static bool prefers_chacha20(const struct client_hello *hello)
 
     while (cursor_left(&list)) {
         uint16_t suite = cursor_u16(&list);
-        if (!is_grease(suite))
+        if (!is_grease(suite) && !is_signal(suite))
             return suite == 0x1303 || suite == 0xcca8 || suite == 0xcca9 || suite == 0xccaa;
     }
     return false;

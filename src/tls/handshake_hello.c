@@ -91,6 +91,25 @@ static int take_hello(struct handshake *h, const struct client_hello *hello)
     return error;
 }
 
+/* Of the identities, without their ages, which change. */
+static uint16_t digest_identities(const struct client_hello *hello, uint8_t ret_digest[32])
+{
+    struct cursor identities = cursor_of(hello->psk_identities), binders = cursor_of(hello->psk_binders);
+    struct bytes identity, binder;
+    union hash_state s;
+    uint16_t count = 0;
+
+    hash_start(&s, HASH_SHA256);
+    for (; client_hello_next_psk(&identities, &binders, &identity, &binder); count++) {
+        const uint8_t size[2] = { (uint8_t)(identity.size >> 8), (uint8_t)identity.size };
+
+        hash_add(&s, HASH_SHA256, bytes_of(size, sizeof size));
+        hash_add(&s, HASH_SHA256, identity);
+    }
+    hash_end(&s, HASH_SHA256, ret_digest);
+    return count;
+}
+
 int handshake_receive_client_hello(struct handshake *h, const struct client_hello *hello)
 {
     int error = handshake_choose_parameters(h, hello);
@@ -103,6 +122,7 @@ int handshake_receive_client_hello(struct handshake *h, const struct client_hell
     if (!h->retry)
         return take_hello(h, hello);
     client_hello_digest(hello, h->hello_digest);
+    h->psk_count = digest_identities(hello, h->psk_digest);
     key_schedule_add(&h->schedule, hello->message);
     return 0;
 }
@@ -112,6 +132,7 @@ int handshake_receive_second_client_hello(struct handshake *h, struct bytes mess
 {
     struct client_hello hello;
     uint8_t digest[sizeof h->hello_digest], alert = ALERT_DECODE_ERROR;
+    uint16_t psk_count;
     struct cursor shares;
     int error;
 
@@ -123,6 +144,10 @@ int handshake_receive_second_client_hello(struct handshake *h, struct bytes mess
     client_hello_digest(&hello, digest);
     if (memcmp(digest, h->hello_digest, sizeof digest) != 0)
         return handshake_fail(h, -E_TLS, ALERT_ILLEGAL_PARAMETER, "a second ClientHello that differs");
+    /* PSKs whose hash is not the suite's may be left out: which they are only their tickets tell. */
+    psk_count = digest_identities(&hello, digest);
+    if (psk_count > h->psk_count || (psk_count == h->psk_count && memcmp(digest, h->psk_digest, sizeof digest) != 0))
+        return handshake_fail(h, -E_TLS, ALERT_ILLEGAL_PARAMETER, "a second ClientHello with other PSKs");
     if (hello.has_early_data || hello.has_cookie)
         return handshake_fail(h, -E_TLS, ALERT_ILLEGAL_PARAMETER, "early_data or a cookie in a second ClientHello");
     shares = cursor_of(hello.key_shares); /* one, of the group asked for */

@@ -21,10 +21,12 @@ static int unexpected(struct handshake *h, const char *reason)
 /* RFC 8446 6: whatever its level, an alert other than close_notify and user_canceled is fatal. */
 static int take_alert(struct handshake *h, struct bytes content)
 {
+    if (content.size == 0) /* RFC 8446 5.4 */
+        return unexpected(h, "an empty alert");
     if (content.size != 2)
         return handshake_fail(h, -E_TLS, ALERT_DECODE_ERROR, "an alert is two bytes");
-    if (content.at[1] == ALERT_USER_CANCELED)
-        return 0; /* close_notify follows */
+    if (content.at[1] == ALERT_USER_CANCELED) /* close_notify follows */
+        return h->in.bytes ? unexpected(h, "an alert within a message") : 0;
     h->failure.alert_received = true;
     h->failure.alert = content.at[1];
     return handshake_fail(h, -E_TLS_ALERT, content.at[1], NULL);

@@ -89,6 +89,8 @@ struct handshake {
     uint16_t record_size_limit;  /* the client's; 0: none */
     uint8_t session_id_bytes, session_id[32];
     uint8_t hello_digest[32]; /* with `retry`: what the second ClientHello must repeat */
+    uint8_t psk_digest[32];   /* likewise: the identities of the PSKs offered, of which it may leave some out */
+    uint16_t psk_count;
     size_t hello_wire;        /* bytes of the ClientHello's records, until they were taken */
 
     /* ---- Records ---- */
