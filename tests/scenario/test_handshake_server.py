@@ -1,6 +1,7 @@
 """What a server of TLS 1.3 says in a handshake, and what it must not say (RFC 8446 4): over every engine.
 
 Most of it is the client's own judgement (support/tls13.py): these are the handshakes in which it has something to judge."""
+import json
 import os
 
 import pytest
@@ -17,6 +18,7 @@ from support.tls13_hello import (
     ALPN, EARLY_DATA, PSK_MODES, SERVER_NAME, SIGNATURE_ALGORITHMS, SUPPORTED_GROUPS, Extension, Hello, groups, key_share, psk_modes, signature_algorithms)
 from support.tls13_keys import (
     AES_128_GCM_SHA256, AES_256_GCM_SHA384, CHACHA20_POLY1305_SHA256, ECDSA_P256, P256, P384, RSA_PSS_256, RSA_PSS_384, RSA_PSS_512, SUITES, X25519)
+from support.waiting import until
 
 pytestmark = pytest.mark.tls
 
@@ -277,3 +279,24 @@ def test_alerts_are_protected_as_soon_as_there_are_keys(faces, who):
         c.send_hello()
         c.read_flight().finish(None)
         assert c.outcome().alert == 116 and c.read is not None
+
+
+def test_the_engine_that_was_asked_for_is_the_one_that_speaks(faces, who):
+    """As the access log has it: else all of this would be about another."""
+    face = faces[who, "plain"]
+    wanted = {f"/{who}-{suite:x}-{group:x}-{resumed}" for suite in SUITES for group in (X25519, P256, P384) for resumed in (False, True)}
+    for path in sorted(wanted):
+        suite, group, resumed = path.split("-")[1:]
+        suite, group = int(suite, 16), int(group, 16)
+        with Client(face.port, Hello(shares=[group], group_list=[group], suites=[suite])) as c:
+            if resumed == "True":
+                c.offer(face.ticket(suite))
+            c.send_hello()
+            c.read_flight().finish()
+            c.send(c.seal(get(path)))
+            assert c.read_content(len(ANSWER)) == ANSWER
+
+    def lines():
+        return {r["path"]: r["tls_engine"] for r in map(json.loads, faces.proxy.access_lines()) if r.get("path") in wanted}
+    until(lambda: len(lines()) == len(wanted), "the lines of the access log")
+    assert set(lines().values()) == {who}

@@ -54,8 +54,9 @@ for _path in ("message", "message/context", "message/list", "message/list/data",
         if (_path, _delta) == ("message", 1):
             continue    # it would be waited for
 
-        # The lengths that are one short leave a byte that is read as a length or a message: either is told.
-        @row("6", f"Certificate {_path}: its length {_delta:+}", (DECODE_ERROR, ILLEGAL_PARAMETER) if "context" in _path else DECODE_ERROR, at="required",
+        # A context that is not empty is another than ours, a certificate that is a byte too long is none: who reads on in order finds that first.
+        @row("6", f"Certificate {_path}: its length {_delta:+}", (DECODE_ERROR, ILLEGAL_PARAMETER) if "context" in _path else
+             (DECODE_ERROR, BAD_CERTIFICATE) if (_path, _delta) == ("message/list/data", 1) else DECODE_ERROR, at="required",
              enforces="6-decode", openssl=Other((DECODE_ERROR, ILLEGAL_PARAMETER, UNEXPECTED_MESSAGE, 80, BAD_CERTIFICATE), "OpenSSL reads the certificate first")
              if _path != "message" else None)
         def _(c, path=_path, delta=_delta):

@@ -12,12 +12,12 @@ from support.tls13_hello import Hello
 from support.tls13_keys import AES_128_GCM_SHA256, ECDSA_P256, ECDSA_P384, ED25519, RSA_PSS_256
 from support.unlade import Unlade, certificate_entry, command
 
-ENGINES = ("openssl",)      # the values of `engine` in TLS policies that handshakes are tried with
+ENGINES = ("openssl", "native")     # the values of `engine` in TLS policies that handshakes are tried with
 
 
 def engine(name):
-    """What makes a TLS policy use it; there is no such option while there is one engine."""
-    return {"engine": name} if len(ENGINES) > 1 else {}
+    """What makes a TLS policy use it."""
+    return {"engine": name}
 
 
 @functools.cache
