@@ -201,6 +201,7 @@ static void sign_together(struct batch *b, enum batch_work work, struct batch_jo
     size_t bytes = (size_t)signature_of(jobs[0])->signer->rsa->bits / 8;
     uint32_t status = 0;
 
+    memset(lots.proofs, 0, sizeof lots.proofs); /* who writes nothing confirms nothing */
     for (unsigned i = 0; i < count; i++)
         /* cppcheck-suppress uninitvar; encode() writes there */
         if (encode(b, signature_of(jobs[i]), bytes, lots.encoded[i]) != 0)
