@@ -13,7 +13,7 @@ build_packages="gcc libc6-dev pkgconf meson ninja-build libssl-dev libfyaml-dev 
 demo_packages="curl" # the command that the demo prints
 test_packages="libcmocka-dev clang libclang-rt-dev llvm python3 python3-pytest python3-pytest-timeout python3-pytest-xdist python3-yaml python3-cryptography
     openssl ca-certificates curl gnutls-bin nginx haproxy wrk nghttp2-client nghttp2-server python3-h2 python3-hpack python3-websockets chromium nodejs strace procps
-    libnginx-mod-stream systemd iproute2 util-linux"
+    libnginx-mod-stream systemd iproute2 util-linux valgrind"
 test_packages="$test_packages redis-server redis-tools postgresql postgresql-client mosquitto mosquitto-clients" # behind TCP mode
 test_packages="$test_packages gnutls-bin libnss3-tools wget botan default-jdk-headless golang-go python3-pycurl libwolfssl-dev libmbedtls-dev" # the clients of the compatibility matrix
 test_packages="$test_packages postfix dovecot-imapd dovecot-pop3d swaks libnet-ssleay-perl" # behind STARTTLS

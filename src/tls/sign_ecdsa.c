@@ -56,8 +56,9 @@ static bool is_zero(const mb_word a[P256_WORDS])
     return (a[0] | a[1] | a[2] | a[3]) == 0;
 }
 
-/* Uniform in [1, n-1]: what falls outside is drawn again (FIPS 186-5 A.3.2), which tells nothing of what falls inside. */
-static int draw(struct batch *b, mb_word ret_nonce[P256_WORDS])
+/* Uniform in [1, n-1]: what falls outside is drawn again (FIPS 186-5 A.3.2), which tells nothing of what falls inside. A function of its own in every
+ * build: tests/memcheck lets a secret decide here. */
+__attribute__((noinline)) static int draw(struct batch *b, mb_word ret_nonce[P256_WORDS])
 {
     mb_word rest[P256_WORDS];
     int error = -E_CRYPTO;
