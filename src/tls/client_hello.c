@@ -525,32 +525,36 @@ bool client_hello_next_psk(struct cursor *identities, struct cursor *binders, st
     return true;
 }
 
-/* key_share stays in its place; the others may come and go. */
 static bool may_differ(uint16_t extension)
 {
     return extension == EXTENSION_KEY_SHARE || extension == EXTENSION_EARLY_DATA || extension == EXTENSION_COOKIE ||
            extension == EXTENSION_PRE_SHARED_KEY || extension == EXTENSION_PADDING;
 }
 
+static void hash_into(struct bytes piece, uint8_t digest[32])
+{
+    uint8_t hash[32];
+
+    hash_once(HASH_SHA256, piece, hash);
+    for (size_t i = 0; i < sizeof hash; i++)
+        digest[i] ^= hash[i];
+}
+
 void client_hello_digest(const struct client_hello *h, uint8_t ret_digest[32])
 {
     struct cursor list = cursor_of(h->extensions);
-    union hash_state s;
 
-    hash_start(&s, HASH_SHA256);
+    memset(ret_digest, 0, 32);
     /* Version, random, session id, suites and compression methods: all between the header and the extensions' length. */
-    hash_add(&s, HASH_SHA256,
-             bytes_of(h->message.at + HANDSHAKE_HEADER,
-                      h->message.size - HANDSHAKE_HEADER - (h->extensions.size ? h->extensions.size + 2 : 0)));
+    hash_into(bytes_of(h->message.at + HANDSHAKE_HEADER,
+                       h->message.size - HANDSHAKE_HEADER - (h->extensions.size ? h->extensions.size + 2 : 0)),
+              ret_digest);
     while (cursor_left(&list)) {
         const uint8_t *start = list.at;
         uint16_t type = cursor_u16(&list);
 
         (void)cursor_vector(&list, 2);
         if (!may_differ(type))
-            hash_add(&s, HASH_SHA256, bytes_of(start, (size_t)(list.at - start)));
-        else if (type == EXTENSION_KEY_SHARE)
-            hash_add(&s, HASH_SHA256, bytes_of(start, 2));
+            hash_into(bytes_of(start, (size_t)(list.at - start)), ret_digest);
     }
-    hash_end(&s, HASH_SHA256, ret_digest);
 }

@@ -66,7 +66,7 @@ bool client_hello_offers_psk_dhe(const struct client_hello *h);
 /* The next offered PSK, from the first on when the cursors are those of psk_identities and psk_binders. false: no more. */
 bool client_hello_next_psk(struct cursor *identities, struct cursor *binders, struct bytes *ret_identity, struct bytes *ret_binder);
 /* A digest of what a second ClientHello must repeat (RFC 8446 4.1.2): all but key_share, early_data, cookie, pre_shared_key and
- * padding, in its order. */
+ * padding. In whatever order: wolfSSL 5.5 changes it. */
 void client_hello_digest(const struct client_hello *h, uint8_t ret_digest[32]);
 
 /* Alerts that the proxy itself may have to send before or beside an engine (RFC 8446 6). */
