@@ -67,6 +67,13 @@ static EVP_MD_CTX *start(EVP_PKEY *key, const struct scheme *scheme)
     return NULL;
 }
 
+/* Out of memory, the library has been seen to report success and a size of its own invention. */
+static int conclude(struct signature *sig, bool is_fine, size_t size)
+{
+    sig->bytes = size;
+    return is_fine && size > 0 && size <= sizeof sig->value ? 0 : -E_CRYPTO;
+}
+
 static int sign_content(struct signature *sig)
 {
     EVP_MD_CTX *c = start(sig->signer->key, scheme_find(sig->scheme));
@@ -74,8 +81,7 @@ static int sign_content(struct signature *sig)
     bool fine = c && EVP_DigestSign(c, sig->value, &size, sig->content.at, sig->content.size) == 1;
 
     EVP_MD_CTX_free(c);
-    sig->bytes = size;
-    return fine ? 0 : -E_CRYPTO;
+    return conclude(sig, fine, size);
 }
 
 int sign_digest(struct signature *sig)
@@ -89,8 +95,7 @@ int sign_digest(struct signature *sig)
                 EVP_PKEY_sign(c, sig->value, &size, sig->digest, hash_bytes(scheme->hash)) == 1;
 
     EVP_PKEY_CTX_free(c);
-    sig->bytes = size;
-    return fine ? 0 : -E_CRYPTO;
+    return conclude(sig, fine, size);
 }
 
 /* ---- Keys ---- */
