@@ -188,6 +188,9 @@ def are_both_right(offer, ours, theirs):
         return True
     # 4.1.4: OpenSSL 3.5 asks for X25519 where P-384 came; our own engine saves the round trip, which buys nothing.
     differ = {key for key in ours if ours[key] != theirs.get(key)}
+    # OpenSSL 3.0 takes the client's first share that will do, and knows no order of groups among them.
+    if not has_hybrid() and differ <= {"group"}:
+        return True
     return differ <= {"group", "retry", "seen", "dummies"} and theirs.get("group") == P384 and not theirs.get("retry") and \
         ours["group"] in (X25519, P256)
 

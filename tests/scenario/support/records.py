@@ -89,6 +89,8 @@ class RecordClient:
             secrets = {line.split()[0]: [bytes.fromhex(x) for x in line.split()[1:]] for line in f if not line.startswith("#")}
         self._take_keys(secrets)
 
+    _partial = b""  # of a handshake message
+
     def _handshake(self, ssl_context, name):
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = ssl_context.wrap_bio(incoming, outgoing, server_hostname=name)
@@ -192,10 +194,19 @@ class RecordClient:
         except InvalidTag:
             raise AssertionError(f"record {r.sequence} is not under the present key") from None
         r.sequence += 1
-        if self.version == "1.3" and kind == HANDSHAKE and content[0] == KEY_UPDATE:
+        if kind == HANDSHAKE and self._begins_message(content) and content[0] == KEY_UPDATE:
             assert content in (key_update(0), key_update(1)), content
             r.update()
         return kind, content
+
+    def _begins_message(self, content):
+        """Whether a record of handshake messages begins with one of TLS 1.3, or goes on with one that came in part."""
+        if self.version != "1.3":
+            return False
+        begins, self._partial = not self._partial, self._partial + content
+        while len(self._partial) >= 4 and (size := 4 + int.from_bytes(self._partial[1:4], "big")) <= len(self._partial):
+            self._partial = self._partial[size:]
+        return begins
 
     def records(self):
         """All that come, to the end."""

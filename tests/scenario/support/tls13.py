@@ -225,6 +225,9 @@ class Client(RecordClient):
         self.seen.append(data[0])
         return data
 
+    def _begins_message(self, content):
+        return FINISHED in self.seen and super()._begins_message(content)
+
     def _at_a_change_of_keys(self):
         assert not self._pending, "a message goes across a change of keys (5.1)"
 
