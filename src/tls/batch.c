@@ -39,6 +39,7 @@ void batch_free(struct batch *b)
     if (!b)
         return;
     CHECK(batch_is_empty(b));
+    key_share_clear(b);
     free(b->rsa_buffer); /* wiped after each use */
     explicit_bzero(b, sizeof *b);
     free(b);

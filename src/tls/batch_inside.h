@@ -6,6 +6,8 @@
 #include "tls/batch.h"
 #include "tls/multi_buffer.h"
 
+struct evp_pkey_ctx_st;
+struct evp_pkey_st;
 struct key_agreement;
 struct signature;
 struct signer;
@@ -34,6 +36,8 @@ struct batch {
     struct list finished;                   /* done() is to be called */
     struct key_pool keys;
     struct nonce_pool nonces;
+    struct evp_pkey_ctx_st *x25519;         /* OpenSSL's way to make key pairs, and */
+    struct evp_pkey_st *mlkem;              /* an ML-KEM key without a key in it: both made when first needed */
     uint8_t *rsa_buffer;                    /* the library's scratch; made when first needed */
     size_t rsa_buffer_bytes;
     struct batch_counts counts[BATCH_WORKS];
@@ -42,6 +46,8 @@ struct batch {
 /* The job waits for batch_run(). */
 void batch_queue(struct batch *b, enum batch_work work, struct batch_job *job);
 void batch_count(struct batch *b, enum batch_work work, unsigned lanes);
+/* Frees what key_share.c keeps. */
+void key_share_clear(struct batch *b);
 
 /* Each works off 1 to LANES jobs of one kind: writes all of their results, and touches nothing else. */
 void x25519_work(struct batch *b, enum batch_work work, struct batch_job *const *jobs, unsigned count);

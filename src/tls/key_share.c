@@ -124,17 +124,29 @@ static int agree_on_curve(struct key_agreement *a, const struct group *group)
     return error;
 }
 
-/* The first half of a hybrid: for the client's encapsulation key a secret and the ciphertext that carries it. */
-static int encapsulate(struct key_agreement *a)
+/* A key that is of ML-KEM-768 and nothing yet: a copy of it is cheaper than to look all of its algorithms up again. */
+static EVP_PKEY *make_template(void)
 {
-    EVP_PKEY *key = EVP_PKEY_new_raw_public_key_ex(NULL, "ML-KEM-768", NULL, a->client_share.at, MLKEM_KEY_BYTES);
-    EVP_PKEY_CTX *c = key ? EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL) : NULL;
+    EVP_PKEY_CTX *c = EVP_PKEY_CTX_new_from_name(NULL, "ML-KEM-768", NULL);
+    EVP_PKEY *made = NULL;
+
+    if (c && EVP_PKEY_paramgen_init(c) == 1)
+        (void)EVP_PKEY_paramgen(c, &made);
+    EVP_PKEY_CTX_free(c);
+    return made;
+}
+
+/* The first half of a hybrid: for the client's encapsulation key a secret and the ciphertext that carries it. */
+static int encapsulate(struct batch *b, struct key_agreement *a)
+{
+    EVP_PKEY *key = b->mlkem || (b->mlkem = make_template()) ? EVP_PKEY_dup(b->mlkem) : NULL;
+    EVP_PKEY_CTX *c = NULL;
     size_t cipher_bytes = MLKEM_CIPHER_BYTES, secret_bytes = MLKEM_SECRET_BYTES;
     int error = -E_CRYPTO;
 
-    if (!key)
+    if (key && EVP_PKEY_set1_encoded_public_key(key, a->client_share.at, MLKEM_KEY_BYTES) != 1)
         error = -E_TLS; /* FIPS 203 7.2: a coefficient that is not one */
-    else if (c && EVP_PKEY_encapsulate_init(c, NULL) == 1 &&
+    else if (key && (c = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL)) && EVP_PKEY_encapsulate_init(c, NULL) == 1 &&
              EVP_PKEY_encapsulate(c, a->share, &cipher_bytes, a->secret, &secret_bytes) == 1 &&
              cipher_bytes == MLKEM_CIPHER_BYTES && secret_bytes == MLKEM_SECRET_BYTES)
         error = 0;
@@ -169,10 +181,28 @@ static int derive_half(struct key_agreement *a, EVP_PKEY *own)
     return error;
 }
 
-/* With a key pair that OpenSSL makes for it. */
-static int agree_on_x25519(struct key_agreement *a)
+static EVP_PKEY *generate(struct batch *b)
 {
-    EVP_PKEY *own = EVP_PKEY_Q_keygen(NULL, NULL, "X25519");
+    EVP_PKEY *key = NULL;
+
+    if (!b->x25519 && (b->x25519 = EVP_PKEY_CTX_new_from_name(NULL, "X25519", NULL)) != NULL &&
+        EVP_PKEY_keygen_init(b->x25519) != 1) {
+        EVP_PKEY_CTX_free(b->x25519);
+        b->x25519 = NULL;
+    }
+    return b->x25519 && EVP_PKEY_generate(b->x25519, &key) == 1 ? key : NULL;
+}
+
+void key_share_clear(struct batch *b)
+{
+    EVP_PKEY_CTX_free(b->x25519);
+    EVP_PKEY_free(b->mlkem);
+}
+
+/* With a key pair that OpenSSL makes for it. */
+static int agree_on_x25519(struct batch *b, struct key_agreement *a)
+{
+    EVP_PKEY *own = generate(b);
     size_t size = X25519_BYTES;
     int error = derive_half(a, own);
 
@@ -336,13 +366,13 @@ static int begin(struct batch *b, struct key_agreement *a)
     if (group->curve)
         return agree_on_curve(a, group);
     if (a->group == GROUP_X25519MLKEM768)
-        error = encapsulate(a);
+        error = encapsulate(b, a);
     if (error)
         return error;
     if (b->library && take_pair(b, a->private_key, share_half(a)) == 0)
         return -E_AGAIN;
     b->counts[BATCH_X25519].singly++;
-    return agree_on_x25519(a);
+    return agree_on_x25519(b, a);
 }
 
 void key_agreement_start(struct batch *b, struct key_agreement *a)
