@@ -18,6 +18,8 @@ struct net {
     struct aead_cache *aeads;
     struct tls_thread tls;      /* what handshakes share: the same aeads, and the batch */
     struct deferred work;       /* the batch's, at the end of a turn */
+    unsigned handed_in;         /* handshakes that wait for it */
+    unsigned looked_at;         /* of them, when the loop was sent to look for more */
     bool works;                 /* it runs */
     struct slab connections, tls_connections;
     struct splice_pipe *pipes; /* empty ones, for connection_splice() */
