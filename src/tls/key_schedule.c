@@ -7,7 +7,13 @@
 
 static const uint8_t zeros[HASH_BYTES_MOST];
 
-/* Derive-Secret where the transcript's hash is known, or HKDF-Expand-Label with any other context. */
+/* Derive-Secret where the transcript's hash is known, or HKDF-Expand-Label with any other context; from the chain's present secret. */
+static void derive_next(struct key_schedule *k, const char *label, struct bytes context, uint8_t *out)
+{
+    hkdf_expand_label(&k->keyed, BYTES_LITERAL("tls13 "), bytes_of_text(label), context, out, k->bytes);
+}
+
+/* The same from any other. */
 static void derive(const struct key_schedule *k, const uint8_t *secret, const char *label, struct bytes context,
                    uint8_t *out)
 {
@@ -18,22 +24,36 @@ static void derive(const struct key_schedule *k, const uint8_t *secret, const ch
     hmac_wipe(&h);
 }
 
-/* Of no message at all. */
-static void hash_of_nothing(enum hash hash, uint8_t out[HASH_BYTES_MOST])
+/* ---- The chain of secrets ---- */
+
+/* The constants of a hash: that of no message at all; and without a PSK the early secret and what follows from it alone. */
+static struct constants {
+    uint8_t nothing[HASH_BYTES_MOST];
+    uint8_t secret[HASH_BYTES_MOST], salt[HASH_BYTES_MOST];
+    struct hmac keyed;
+} constants[2];
+
+static struct constants *constants_of(const struct key_schedule *k)
 {
-    hash_once(hash, BYTES_NONE, out);
+    return &constants[k->hash == HASH_SHA256 ? 0 : 1];
+}
+
+static struct bytes hash_of_nothing(const struct key_schedule *k)
+{
+    return bytes_of(constants_of(k)->nothing, k->bytes);
+}
+
+static void extract(struct key_schedule *k, struct bytes salt, struct bytes keying)
+{
+    hkdf_extract(k->hash, salt, keying, k->secret);
+    hmac_key(&k->keyed, k->hash, bytes_of(k->secret, k->bytes));
 }
 
 static void early_secret(struct key_schedule *k, struct bytes psk)
 {
-    hkdf_extract(k->hash, BYTES_NONE, psk.size ? psk : bytes_of(zeros, k->bytes), k->secret);
+    extract(k, BYTES_NONE, psk);
+    derive_next(k, "derived", hash_of_nothing(k), k->salt);
 }
-
-/* ---- Without a PSK the early secret is a constant, and so is what is derived from it ---- */
-
-static struct {
-    uint8_t secret[HASH_BYTES_MOST];
-} early[2];
 
 static void make_constants(void)
 {
@@ -41,8 +61,11 @@ static void make_constants(void)
         struct key_schedule k = { .hash = i == 0 ? HASH_SHA256 : HASH_SHA384 };
 
         k.bytes = (uint8_t)hash_bytes(k.hash);
-        early_secret(&k, BYTES_NONE);
-        memcpy(early[i].secret, k.secret, sizeof k.secret);
+        hash_once(k.hash, BYTES_NONE, constants[i].nothing);
+        early_secret(&k, bytes_of(zeros, k.bytes));
+        memcpy(constants[i].secret, k.secret, sizeof k.secret);
+        memcpy(constants[i].salt, k.salt, sizeof k.salt);
+        constants[i].keyed = k.keyed;
     }
 }
 
@@ -51,9 +74,12 @@ static void make_constants(void)
 void key_schedule_drop_psk(struct key_schedule *k)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    const struct constants *c = constants_of(k);
 
     pthread_once(&once, make_constants);
-    memcpy(k->secret, early[k->hash == HASH_SHA256 ? 0 : 1].secret, sizeof k->secret);
+    memcpy(k->secret, c->secret, sizeof k->secret);
+    memcpy(k->salt, c->salt, sizeof k->salt);
+    k->keyed = c->keyed;
 }
 
 void key_schedule_use_psk(struct key_schedule *k, struct bytes psk)
@@ -100,13 +126,12 @@ void key_schedule_retry(struct key_schedule *k)
 
 /* ---- The secrets ---- */
 
-void key_schedule_binder(const struct key_schedule *k, struct bytes truncated, uint8_t ret_binder[HASH_BYTES_MOST])
+void key_schedule_binder(struct key_schedule *k, struct bytes truncated, uint8_t ret_binder[HASH_BYTES_MOST])
 {
-    uint8_t nothing[HASH_BYTES_MOST], key[HASH_BYTES_MOST], hash[HASH_BYTES_MOST];
+    uint8_t key[HASH_BYTES_MOST], hash[HASH_BYTES_MOST];
     struct hmac h;
 
-    hash_of_nothing(k->hash, nothing);
-    derive(k, k->secret, "res binder", bytes_of(nothing, k->bytes), key);
+    derive_next(k, "res binder", hash_of_nothing(k), key);
     derive(k, key, "finished", BYTES_NONE, key);
     transcript_with(k, truncated, hash);
     hmac_key(&h, k->hash, bytes_of(key, k->bytes));
@@ -116,36 +141,22 @@ void key_schedule_binder(const struct key_schedule *k, struct bytes truncated, u
     explicit_bzero(key, sizeof key);
 }
 
-/* The next secret of the chain. */
-static void advance(struct key_schedule *k, struct bytes keying)
-{
-    uint8_t nothing[HASH_BYTES_MOST], salt[HASH_BYTES_MOST];
-
-    hash_of_nothing(k->hash, nothing);
-    derive(k, k->secret, "derived", bytes_of(nothing, k->bytes), salt);
-    hkdf_extract(k->hash, bytes_of(salt, k->bytes), keying, k->secret);
-    explicit_bzero(salt, sizeof salt);
-}
-
-/* Both directions' traffic secrets under the chain's present one. */
-static void derive_traffic(struct key_schedule *k, const char *client_label, uint8_t *ret_client,
-                           const char *server_label, uint8_t *ret_server)
+/* The next secret of the chain, and both directions' traffic secrets under it. */
+static void advance(struct key_schedule *k, struct bytes keying, const char *client_label, uint8_t *ret_client,
+                    const char *server_label, uint8_t *ret_server)
 {
     uint8_t hash[HASH_BYTES_MOST];
-    struct bytes context = bytes_of(hash, k->bytes);
-    struct hmac h;
 
+    extract(k, bytes_of(k->salt, k->bytes), keying);
     key_schedule_transcript(k, hash);
-    hmac_key(&h, k->hash, bytes_of(k->secret, k->bytes));
-    hkdf_expand_label(&h, BYTES_LITERAL("tls13 "), bytes_of_text(client_label), context, ret_client, k->bytes);
-    hkdf_expand_label(&h, BYTES_LITERAL("tls13 "), bytes_of_text(server_label), context, ret_server, k->bytes);
-    hmac_wipe(&h);
+    derive_next(k, client_label, bytes_of(hash, k->bytes), ret_client);
+    derive_next(k, server_label, bytes_of(hash, k->bytes), ret_server);
 }
 
 void key_schedule_enter_handshake(struct key_schedule *k, struct bytes shared_secret)
 {
-    advance(k, shared_secret);
-    derive_traffic(k, "c hs traffic", k->client, "s hs traffic", k->server);
+    advance(k, shared_secret, "c hs traffic", k->client, "s hs traffic", k->server);
+    derive_next(k, "derived", hash_of_nothing(k), k->salt);
 }
 
 void key_schedule_finished(const struct key_schedule *k, const uint8_t *traffic_secret,
@@ -165,16 +176,15 @@ void key_schedule_finished(const struct key_schedule *k, const uint8_t *traffic_
 
 void key_schedule_enter_content(struct key_schedule *k)
 {
-    advance(k, bytes_of(zeros, k->bytes));
-    derive_traffic(k, "c ap traffic", k->client_content, "s ap traffic", k->server_content);
+    advance(k, bytes_of(zeros, k->bytes), "c ap traffic", k->client_content, "s ap traffic", k->server_content);
 }
 
-void key_schedule_ticket_psk(const struct key_schedule *k, struct bytes nonce, uint8_t ret_psk[HASH_BYTES_MOST])
+void key_schedule_ticket_psk(struct key_schedule *k, struct bytes nonce, uint8_t ret_psk[HASH_BYTES_MOST])
 {
     uint8_t hash[HASH_BYTES_MOST], resumption[HASH_BYTES_MOST];
 
     key_schedule_transcript(k, hash);
-    derive(k, k->secret, "res master", bytes_of(hash, k->bytes), resumption);
+    derive_next(k, "res master", bytes_of(hash, k->bytes), resumption);
     derive(k, resumption, "resumption", nonce, ret_psk);
     explicit_bzero(resumption, sizeof resumption);
 }

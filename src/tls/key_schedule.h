@@ -16,6 +16,8 @@ struct key_schedule {
     uint8_t bytes;                   /* of the hash, and of every secret */
     union hash_state transcript;     /* of all messages so far */
     uint8_t secret[HASH_BYTES_MOST]; /* the early secret, then the handshake secret, then the main secret */
+    struct hmac keyed;               /* with that secret: what is derived from it costs a key less each */
+    uint8_t salt[HASH_BYTES_MOST];   /* "derived" from it, for the next one */
     uint8_t client[HASH_BYTES_MOST], server[HASH_BYTES_MOST]; /* traffic secrets of the handshake */
     uint8_t client_content[HASH_BYTES_MOST], server_content[HASH_BYTES_MOST];
 };
@@ -35,7 +37,7 @@ void key_schedule_transcript(const struct key_schedule *k, uint8_t ret_hash[HASH
 
 /* Of a PSK from a ticket: the binder of a ClientHello that ends, but for its binders, with `truncated` (RFC 8446 4.2.11.2).
  * What came before it (behind a HelloRetryRequest) was added. Writes the hash's size. */
-void key_schedule_binder(const struct key_schedule *k, struct bytes truncated, uint8_t ret_binder[HASH_BYTES_MOST]);
+void key_schedule_binder(struct key_schedule *k, struct bytes truncated, uint8_t ret_binder[HASH_BYTES_MOST]);
 
 /* Behind ServerHello: the traffic secrets of the handshake. */
 void key_schedule_enter_handshake(struct key_schedule *k, struct bytes shared_secret);
@@ -45,7 +47,7 @@ void key_schedule_finished(const struct key_schedule *k, const uint8_t *traffic_
 /* Behind the server's Finished: those of the content. */
 void key_schedule_enter_content(struct key_schedule *k);
 /* Behind the client's Finished: the PSK of a ticket with that nonce (RFC 8446 4.6.1). Writes the hash's size. */
-void key_schedule_ticket_psk(const struct key_schedule *k, struct bytes nonce, uint8_t ret_psk[HASH_BYTES_MOST]);
+void key_schedule_ticket_psk(struct key_schedule *k, struct bytes nonce, uint8_t ret_psk[HASH_BYTES_MOST]);
 
 void key_schedule_wipe(struct key_schedule *k);
 
