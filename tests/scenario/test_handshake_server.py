@@ -17,7 +17,7 @@ from support.tls13 import CERTIFICATE, CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, 
 from support.tls13_hello import (
     ALPN, EARLY_DATA, PSK_MODES, SERVER_NAME, SIGNATURE_ALGORITHMS, SUPPORTED_GROUPS, Extension, Hello, groups, key_share, psk_modes, signature_algorithms)
 from support.tls13_keys import (
-    AES_128_GCM_SHA256, AES_256_GCM_SHA384, CHACHA20_POLY1305_SHA256, ECDSA_P256, P256, P384, RSA_PSS_256, RSA_PSS_384, RSA_PSS_512, SUITES, X25519)
+    AES_128_GCM_SHA256, AES_256_GCM_SHA384, CHACHA20_POLY1305_SHA256, ECDSA_P256, P256, P384, P521, RSA_PSS_256, RSA_PSS_384, RSA_PSS_512, SUITES, X25519)
 from support.waiting import until
 
 pytestmark = pytest.mark.tls
@@ -213,6 +213,19 @@ def test_tickets_are_fit_for_what_was_offered(faces, who):
             assert c.collected == ANSWER
 
 
+@pytest.mark.parametrize("modes", [None, (0,), (7, 9)])
+def test_tickets_go_to_who_can_use_them(faces, modes):
+    """OpenSSL gives them to everybody."""
+    for who in [e for e in ENGINES if e != "openssl"]:
+        hello = Hello().put(psk_modes(*modes)) if modes else Hello().drop(PSK_MODES)
+        with handshake(faces[who, "plain"], hello) as c:
+            while not c.collected:
+                kind, content = c.read_record()
+                assert kind == 23, (kind, content)
+                c.collected += content
+            assert c.collected == ANSWER
+
+
 def test_each_resumption_gives_a_session_of_its_own(face):
     ticket = face.ticket()
     seen = {ticket.psk}
@@ -249,6 +262,57 @@ def test_early_data_is_never_taken(face, resumed):
         c.finish()
         c.send(c.seal(get("/late")))
         assert c.read_content(len(ANSWER)) == ANSWER
+
+
+# ---- which engine ----
+
+@pytest.fixture(scope="module")
+def choosing(tmp_path_factory, pki):
+    """P-521 is OpenSSL's, in TLS 1.3 as well."""
+    backend = Backend()
+    with Faces(tmp_path_factory.mktemp("choosing"), pki, backend, {"two": {"groups": "X25519:P-521"}}, ("auto", "native", "openssl")) as made:
+        yield made
+        assert not made.proxy.findings(), made.proxy.stderr
+    backend.stop()
+
+
+def engine_of(made, path):
+    return until(lambda: [r["tls_engine"] for r in map(json.loads, made.proxy.access_lines()) if r.get("path") == path], f"{path} in the access log")[0]
+
+
+@pytest.mark.parametrize("policy, resumed, engine", [("auto", True, "openssl"), ("native", False, "native"), ("openssl", True, "openssl")])
+def test_who_offers_a_session_of_openssls_goes_where_the_policy_says(choosing, policy, resumed, engine):
+    """The same bytes go to either; nothing was said before."""
+    face = choosing[policy, "two"]
+    with Client(face.port, Hello(shares=[P521], group_list=[P521])) as c:
+        c.connect()
+        c.send(c.seal(get(f"/{policy}/first")))
+        ticket = c.read_ticket()
+        assert c.read_content(len(ANSWER)) == ANSWER
+    assert engine_of(choosing, f"/{policy}/first") == "openssl"
+    for number, shares in enumerate(((X25519,), (P521, X25519), ())):
+        path = f"/{policy}/{number}"
+        with Client(face.port, Hello(shares=shares, group_list=(P521, X25519)[::-1])) as c:
+            c.offer(ticket)
+            c.send_hello()
+            c.read_flight().finish()
+            assert (c.resumed, c.group) == (resumed, X25519)
+            c.send(c.seal(get(path)))
+            assert c.read_content(len(ANSWER)) == ANSWER
+        assert engine_of(choosing, path) == engine
+
+
+def test_a_session_of_our_own_engine_is_resumed_whatever_else_is_offered(choosing):
+    face = choosing["auto", "two"]
+    ticket = face.ticket()
+    with Client(face.port, Hello(shares=(P521, X25519), group_list=(P521, X25519))) as c:
+        c.offer(ticket)
+        c.send_hello()
+        c.read_flight().finish()
+        assert c.resumed and c.group == X25519
+        c.send(c.seal(get("/ours")))
+        assert c.read_content(len(ANSWER)) == ANSWER
+    assert engine_of(choosing, "/ours") == "native"
 
 
 # ---- TLS 1.2, and alerts ----

@@ -12,7 +12,8 @@ from support.hello import extension, vector
 from support.tls13 import CERTIFICATE, CERTIFICATE_VERIFY, SERVER, certificate_message, message
 from support.tls13_hello import Vector
 from support.tls13_keys import (
-    ECDSA_P256, ECDSA_P384, ECDSA_SHA1, ED25519, RSA_PKCS1_256, RSA_PKCS1_SHA1, RSA_PSS_256, RSA_PSS_384, RSA_PSS_512, sign, signed_content)
+    ECDSA_P256, ECDSA_P384, ECDSA_P521, ECDSA_SHA1, ED25519, RSA_PKCS1_256, RSA_PKCS1_SHA1, RSA_PSS_256, RSA_PSS_384, RSA_PSS_512, sign,
+    signed_content)
 
 
 def asked(c):
@@ -163,7 +164,7 @@ def _(c):
     c.finish_now()
 
 
-for _which, _scheme in (("badge", ECDSA_P256), ("p384", ECDSA_P384), ("rsa", RSA_PSS_256), ("rsa", RSA_PSS_384), ("rsa", RSA_PSS_512), ("ed25519", ED25519)):
+for _which, _scheme in (("badge", ECDSA_P256), ("p384", ECDSA_P384), ("p521", ECDSA_P521), ("rsa", RSA_PSS_256), ("rsa", RSA_PSS_384), ("rsa", RSA_PSS_512), ("ed25519", ED25519)):
     @row("4.4.3", f"a client's certificate ({_which}) and a signature of {_scheme:#06x}", None, at="required",
          enforces=("4.4.3-verify", "9.1-signatures") if _scheme in (ECDSA_P256, RSA_PSS_256) else "4.4.3-verify")
     def _(c, which=_which, scheme=_scheme):
@@ -222,7 +223,7 @@ SCHEMES = (
     ("badge", ECDSA_SHA1, "ecdsa_sha1"), ("rsa", RSA_PKCS1_SHA1, "rsa_pkcs1_sha1"), ("rsa", RSA_PKCS1_256, "rsa_pkcs1_sha256"),
     ("badge", 0x0000, "0x0000"), ("badge", 0x7777, "0x7777"), ("badge", 0xFFFF, "0xffff"),
     ("badge", ECDSA_P384, "of P-384 for a key of P-256"), ("badge", RSA_PSS_256, "of RSA for a key of P-256"), ("badge", ED25519, "of Ed25519 for a key of P-256"),
-    ("p384", ECDSA_P256, "of P-256 for a key of P-384"), ("rsa", ECDSA_P256, "of P-256 for a key of RSA"), ("rsa", 0x0809, "of RSASSA-PSS keys for a key of RSA"),
+    ("p384", ECDSA_P256, "of P-256 for a key of P-384"), ("p521", ECDSA_P384, "of P-384 for a key of P-521"), ("rsa", ECDSA_P256, "of P-256 for a key of RSA"), ("rsa", 0x0809, "of RSASSA-PSS keys for a key of RSA"),
     ("ed25519", ECDSA_P256, "of P-256 for a key of Ed25519"))
 
 for _which, _scheme, _title in SCHEMES:

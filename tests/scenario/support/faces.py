@@ -9,7 +9,7 @@ from support.pki import DAY
 from support.ports import free_port
 from support.tls13 import ticket_of
 from support.tls13_hello import Hello
-from support.tls13_keys import AES_128_GCM_SHA256, ECDSA_P256, ECDSA_P384, ED25519, RSA_PSS_256
+from support.tls13_keys import AES_128_GCM_SHA256, ECDSA_P256, ECDSA_P384, ECDSA_P521, ED25519, RSA_PSS_256
 from support.unlade import Unlade, certificate_entry, command
 
 ENGINES = ("openssl", "native")     # the values of `engine` in TLS policies that handshakes are tried with
@@ -38,6 +38,7 @@ class Face:
         person = {"issuer": staff, "client": True}
         self.badge = pki.leaf(common_name="alice", **person)
         self.p384 = pki.leaf(common_name="bob", kind="p384", **person)
+        self.p521 = pki.leaf(common_name="barb", kind="p521", **person)
         self.rsa = pki.leaf(common_name="carol", kind="rsa", **person)
         self.ed25519 = pki.leaf(common_name="dave", kind="ed25519", **person)
         self.expired = pki.leaf(common_name="erin", start=-9 * DAY, end=-DAY, **person)
@@ -52,7 +53,7 @@ class Face:
         if isinstance(certificate.key, ed25519.Ed25519PrivateKey):
             return ED25519
         if isinstance(certificate.key, ec.EllipticCurvePrivateKey):
-            return ECDSA_P256 if certificate.key.curve.name == "secp256r1" else ECDSA_P384
+            return {"secp256r1": ECDSA_P256, "secp384r1": ECDSA_P384, "secp521r1": ECDSA_P521}[certificate.key.curve.name]
         return RSA_PSS_256
 
     def ticket(self, suite=AES_128_GCM_SHA256, again=0):

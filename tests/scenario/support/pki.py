@@ -37,7 +37,7 @@ def new_key(kind):
         return rsa.generate_private_key(65537, 2048)
     if kind == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
-    return ec.generate_private_key({"ec": ec.SECP256R1, "p384": ec.SECP384R1}[kind]())
+    return ec.generate_private_key({"ec": ec.SECP256R1, "p384": ec.SECP384R1, "p521": ec.SECP521R1}[kind]())
 
 
 def _name(common_name):

@@ -17,7 +17,7 @@ SUITES = {
     AES_256_GCM_SHA384: (AESGCM, 32, hashlib.sha384),
     CHACHA20_POLY1305_SHA256: (ChaCha20Poly1305, 32, hashlib.sha256),
 }
-P256, P384, X25519, X25519MLKEM768 = 0x0017, 0x0018, 0x001D, 0x11EC
+P256, P384, P521, X25519, X25519MLKEM768 = 0x0017, 0x0018, 0x0019, 0x001D, 0x11EC
 
 
 # ---- key shares ----
@@ -56,6 +56,7 @@ class HybridShare:
 
 def new_share(group):
     return {X25519: X25519Share, P256: lambda: CurveShare(ec.SECP256R1()), P384: lambda: CurveShare(ec.SECP384R1()),
+            P521: lambda: CurveShare(ec.SECP521R1()),
             X25519MLKEM768: HybridShare}[group]()
 
 
@@ -101,7 +102,7 @@ def direction(suite, secret):
 
 # ---- signatures ----
 
-ECDSA_P256, ECDSA_P384, RSA_PSS_256, RSA_PSS_384, RSA_PSS_512, ED25519 = 0x0403, 0x0503, 0x0804, 0x0805, 0x0806, 0x0807
+ECDSA_P256, ECDSA_P384, ECDSA_P521, RSA_PSS_256, RSA_PSS_384, RSA_PSS_512, ED25519 = 0x0403, 0x0503, 0x0603, 0x0804, 0x0805, 0x0806, 0x0807
 RSA_PKCS1_256, RSA_PKCS1_SHA1, ECDSA_SHA1 = 0x0401, 0x0201, 0x0203
 _HASHES = {0x0403: hashes.SHA256, 0x0503: hashes.SHA384, 0x0603: hashes.SHA512, 0x0203: hashes.SHA1,
            0x0804: hashes.SHA256, 0x0805: hashes.SHA384, 0x0806: hashes.SHA512, 0x0809: hashes.SHA256,
