@@ -2,6 +2,7 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "tls/hmac.h"
 
+#include <endian.h>
 #include <string.h>
 #include <strings.h>
 
@@ -112,6 +113,44 @@ void hmac_end(struct hmac *h, uint8_t *ret_mac)
     hmac_restart(h);
 }
 
+/* SHA-256 of 64 bytes, which the state has, and a few more that fill no block beside its padding: one compression. */
+static void end_in_one_block(const SHA256_CTX *keyed, struct bytes piece, uint8_t ret_hash[SHA256_DIGEST_LENGTH])
+{
+    SHA256_CTX s;
+    uint8_t *block = (uint8_t *)s.data; /* as good a place as any */
+    size_t bits = 8 * (SHA256_CBLOCK + piece.size);
+
+    memcpy(s.h, keyed->h, sizeof s.h);
+    memset(block, 0, SHA256_CBLOCK);
+    if (piece.size)
+        memcpy(block, piece.at, piece.size);
+    block[piece.size] = 0x80;
+    block[SHA256_CBLOCK - 2] = (uint8_t)(bits >> 8);
+    block[SHA256_CBLOCK - 1] = (uint8_t)bits;
+    SHA256_Transform(&s, block);
+    for (size_t i = 0; i < SHA256_DIGEST_LENGTH / 4; i++) {
+        uint32_t word = htobe32(s.h[i]);
+
+        memcpy(ret_hash + 4 * i, &word, sizeof word);
+    }
+    explicit_bzero(&s, sizeof s);
+}
+
+void hmac_once(struct hmac *h, struct bytes message, uint8_t *ret_mac)
+{
+    enum { PADDING_LEAST = 9 };
+    uint8_t inner[SHA256_DIGEST_LENGTH];
+
+    if (h->hash != HASH_SHA256 || message.size > SHA256_CBLOCK - PADDING_LEAST) {
+        hmac_add(h, message);
+        hmac_end(h, ret_mac);
+        return;
+    }
+    end_in_one_block(&h->inner.sha256, message, inner);
+    end_in_one_block(&h->outer.sha256, bytes_of(inner, sizeof inner), ret_mac);
+    explicit_bzero(inner, sizeof inner);
+}
+
 void hmac_wipe(struct hmac *h)
 {
     explicit_bzero(h, sizeof *h);
@@ -124,42 +163,49 @@ void hkdf_extract(enum hash hash, struct bytes salt, struct bytes keying, uint8_
     struct hmac h;
 
     hmac_key(&h, hash, salt);
-    hmac_add(&h, keying);
-    hmac_end(&h, ret_secret);
+    hmac_once(&h, keying, ret_secret);
     hmac_wipe(&h);
 }
 
-/* struct HkdfLabel: the length, "tls13 " + Label and the context, the latter two with a byte that tells their size. */
-static void add_info(struct hmac *h, size_t bytes, struct bytes prefix, struct bytes label, struct bytes context)
+static uint8_t *put(uint8_t *at, struct bytes piece)
 {
-    const uint8_t head[] = { (uint8_t)(bytes >> 8), (uint8_t)bytes, (uint8_t)(prefix.size + label.size) };
-    const uint8_t context_size = (uint8_t)context.size;
+    if (piece.size)
+        memcpy(at, piece.at, piece.size);
+    return at + piece.size;
+}
 
-    hmac_add(h, bytes_of(head, sizeof head));
-    hmac_add(h, prefix);
-    hmac_add(h, label);
-    hmac_add(h, bytes_of(&context_size, 1));
-    hmac_add(h, context);
+/* struct HkdfLabel: the length, "tls13 " + Label and the context, the latter two with a byte that tells their size. */
+static uint8_t *write_info(uint8_t *at, size_t bytes, struct bytes prefix, struct bytes label, struct bytes context)
+{
+    *at++ = (uint8_t)(bytes >> 8);
+    *at++ = (uint8_t)bytes;
+    *at++ = (uint8_t)(prefix.size + label.size);
+    at = put(put(at, prefix), label);
+    *at++ = (uint8_t)context.size;
+    return put(at, context);
 }
 
 void hkdf_expand_label(struct hmac *secret, struct bytes prefix, struct bytes label, struct bytes context, uint8_t *out,
                        size_t bytes)
 {
     size_t size = hash_bytes(secret->hash), done = 0;
-    uint8_t block[HASH_BYTES_MOST];
+    uint8_t round[HASH_BYTES_MOST + 2 + 1 + 255 + 1 + 255 + 1]; /* the block before, the info, the round's number */
+    uint8_t *info = round + HASH_BYTES_MOST, *end, block[HASH_BYTES_MOST];
 
     CHECK(prefix.size + label.size <= 255 && context.size <= 255 && bytes <= 255 * size);
-    hmac_restart(secret);
+    end = write_info(info, bytes, prefix, label, context);
     for (uint8_t number = 1; done < bytes; number++) {
         size_t n = bytes - done < size ? bytes - done : size;
+        uint8_t *start = number > 1 ? info - size : info;
 
         if (number > 1)
-            hmac_add(secret, bytes_of(block, size));
-        add_info(secret, bytes, prefix, label, context);
-        hmac_add(secret, bytes_of(&number, 1));
-        hmac_end(secret, block);
+            memcpy(start, block, size);
+        *end = number;
+        hmac_once(secret, bytes_of(start, (size_t)(end + 1 - start)), block);
         memcpy(out + done, block, n);
         done += n;
     }
     explicit_bzero(block, sizeof block);
+    if (done > size)
+        explicit_bzero(round, sizeof round);
 }

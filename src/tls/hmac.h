@@ -42,6 +42,8 @@ void hmac_key(struct hmac *h, enum hash hash, struct bytes key);
 void hmac_add(struct hmac *h, struct bytes piece);
 /* Writes the hash's size, and is ready for another message under the same key. */
 void hmac_end(struct hmac *h, uint8_t *ret_mac);
+/* Of a whole message, where none was begun: the cheapest way if it is short. Writes the hash's size. */
+void hmac_once(struct hmac *h, struct bytes message, uint8_t *ret_mac);
 /* Forgets the message so far. */
 void hmac_restart(struct hmac *h);
 void hmac_wipe(struct hmac *h);

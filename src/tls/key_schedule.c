@@ -135,8 +135,7 @@ void key_schedule_binder(struct key_schedule *k, struct bytes truncated, uint8_t
     derive(k, key, "finished", BYTES_NONE, key);
     transcript_with(k, truncated, hash);
     hmac_key(&h, k->hash, bytes_of(key, k->bytes));
-    hmac_add(&h, bytes_of(hash, k->bytes));
-    hmac_end(&h, ret_binder);
+    hmac_once(&h, bytes_of(hash, k->bytes), ret_binder);
     hmac_wipe(&h);
     explicit_bzero(key, sizeof key);
 }
@@ -168,8 +167,7 @@ void key_schedule_finished(const struct key_schedule *k, const uint8_t *traffic_
     derive(k, traffic_secret, "finished", BYTES_NONE, key);
     key_schedule_transcript(k, hash);
     hmac_key(&h, k->hash, bytes_of(key, k->bytes));
-    hmac_add(&h, bytes_of(hash, k->bytes));
-    hmac_end(&h, ret_mac);
+    hmac_once(&h, bytes_of(hash, k->bytes), ret_mac);
     hmac_wipe(&h);
     explicit_bzero(key, sizeof key);
 }

@@ -102,8 +102,7 @@ static int run(struct aead_cache *aeads, struct hmac *key, bool is_sealing, cons
     };
     int error;
 
-    hmac_add(key, bytes_of(head + TICKET_KEY_NAME, SALT));
-    hmac_end(key, cipher_key);
+    hmac_once(key, bytes_of(head + TICKET_KEY_NAME, SALT), cipher_key);
     error = aead_run(aeads, &holder, &job);
     aead_release(aeads, &holder);
     explicit_bzero(cipher_key, sizeof cipher_key);

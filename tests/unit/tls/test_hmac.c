@@ -155,9 +155,35 @@ static void hashes_are_known_by_the_librarys_names(void **state)
     assert_int_equal(hash_named("SHA2-256/192"), HASH_NONE);
 }
 
+/* The short way through a message is told from the long one by its size alone. */
+static void a_message_at_once_has_the_mac_that_it_has_in_pieces(void **state)
+{
+    static const enum hash hashes[] = { HASH_SHA256, HASH_SHA384 };
+    struct blob message = repeated(0x5a, 200), key = repeated(0x0b, 40);
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(hashes); i++) {
+        struct hmac h;
+
+        hmac_key(&h, hashes[i], of(&key));
+        for (size_t size = 0; size <= message.size; size++) {
+            uint8_t at_once[HASH_BYTES_MOST] = { 0 }, in_pieces[HASH_BYTES_MOST] = { 0 };
+
+            message.at[size / 2] = (uint8_t)size;
+            hmac_add(&h, bytes_part(of(&message), 0, size / 3));
+            hmac_add(&h, bytes_part(of(&message), size / 3, size - size / 3));
+            hmac_end(&h, in_pieces);
+            hmac_once(&h, bytes_part(of(&message), 0, size), at_once);
+            assert_memory_equal(at_once, in_pieces, sizeof at_once);
+        }
+        hmac_wipe(&h);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_message_at_once_has_the_mac_that_it_has_in_pieces),
         cmocka_unit_test(macs_are_those_of_rfc_4231),
         cmocka_unit_test(labels_are_expanded_as_in_rfc_8448),
         cmocka_unit_test(secrets_are_extracted_as_in_rfc_8448),
