@@ -46,6 +46,8 @@ struct batch {
 /* The job waits for batch_run(). */
 void batch_queue(struct batch *b, enum batch_work work, struct batch_job *job);
 void batch_count(struct batch *b, enum batch_work work, unsigned lanes);
+/* Whether the multi-buffer library may be given this coordinate of a client's; it errs at some (key_share.c). */
+bool x25519_is_ordinary(const uint8_t coordinate[32]);
 /* Frees what key_share.c keeps. */
 void key_share_clear(struct batch *b);
 

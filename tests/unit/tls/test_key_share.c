@@ -301,6 +301,72 @@ static void a_bad_point_in_a_batch_spoils_no_other(void **state)
     }
 }
 
+/* All of them in one call's worth of requests: the library alone would take p - 1 for an ordinary point. */
+static void points_of_small_order_are_refused_when_many_come_together(void **state)
+{
+    static struct client clients[2 * COUNT_OF(small_order)];
+
+    (void)state;
+    EACH_WAY(b) {
+        for (unsigned i = 0; i < COUNT_OF(clients); i++) {
+            client_begin(&clients[i], GROUP_X25519);
+            memcpy(clients[i].share, unhex(small_order[i / 2]).at, 32);
+            clients[i].share[31] |= (uint8_t)(i % 2 << 7);
+            key_agreement_start(b, &clients[i].a);
+        }
+        batch_run(b);
+        for (unsigned i = 0; i < COUNT_OF(clients); i++) {
+            assert_true(clients[i].done);
+            assert_int_equal(clients[i].a.error, -E_TLS);
+            client_end(&clients[i]);
+        }
+    }
+}
+
+/* Where the library loses a carry; each of these gave a wrong result, or is a neighbour of one that did. */
+static void coordinates_that_the_library_errs_at_are_not_given_to_it(void **state)
+{
+    static const char *const coordinates[] = {
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "ebffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+        "00ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "cafcffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "ffffffffffffffffffffff1f0000000000000000000000000000000000000080",
+        "000000000000000000000000000000000000feffffffffff0700000000000000",
+        "00000000000000000000ffffffffffffffffffffff0300000000000000000000",
+        "8cffffffffffffffffffff6fffffffffffffffffffffffffffffffffffffff7f",
+        "ff00000000000000000000c0ffffffffffffffffffffffffffffffffffffffff",
+    };
+    struct batch *b = batch_new(&soft_lanes);
+    struct client c;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(coordinates); i++)
+        assert_false(x25519_is_ordinary(unhex(coordinates[i]).at));
+    client_begin(&c, GROUP_X25519);
+    memcpy(c.share, unhex(coordinates[1]).at, 32);
+    key_agreement_start(b, &c.a);
+    assert_int_equal(b->keys.left, 0);
+    batch_run(b);
+    assert_int_equal(c.a.error, 0);
+    assert_int_equal(batch_counts(b, BATCH_X25519)->singly, 1);
+    client_end(&c);
+    batch_free(b);
+}
+
+static void nearly_all_honest_coordinates_are_ordinary(void **state)
+{
+    unsigned odd = 0;
+    uint8_t coordinate[32];
+
+    (void)state;
+    for (unsigned i = 0; i < 20000; i++) {
+        assert_int_equal(random_bytes(coordinate, sizeof coordinate), 0);
+        odd += !x25519_is_ordinary(coordinate);
+    }
+    assert_in_range(odd, 0, 40); /* 3 are expected */
+}
+
 /* Both halves of a hybrid count. */
 static void a_hybrid_with_one_bad_half_is_refused(void **state)
 {
@@ -512,6 +578,9 @@ int main(void)
         cmocka_unit_test(shares_of_a_wrong_size_are_refused),
         cmocka_unit_test(points_of_small_order_are_refused),
         cmocka_unit_test(a_bad_point_in_a_batch_spoils_no_other),
+        cmocka_unit_test(points_of_small_order_are_refused_when_many_come_together),
+        cmocka_unit_test(coordinates_that_the_library_errs_at_are_not_given_to_it),
+        cmocka_unit_test(nearly_all_honest_coordinates_are_ordinary),
         cmocka_unit_test(a_hybrid_with_one_bad_half_is_refused),
         cmocka_unit_test(coordinates_that_are_not_canonical_are_reduced),
         cmocka_unit_test(points_off_the_curve_are_refused),
