@@ -227,6 +227,19 @@ def _(c):
     c.send(c.seal(bytes(16385), HANDSHAKE))
 
 
+for _more in (2, 100):
+    @row("5.4", f"a Finished with padding beyond what a record may hold, by {_more} bytes", RECORD_OVERFLOW, enforces="5.4-overflow",
+         openssl=Other((RECORD_OVERFLOW, COMPLETES), "OpenSSL takes it where the content alone is within the limit"))
+    def _(c, more=_more):
+        c.send_hello()
+        c.read_flight()
+        data = c.finished()
+        c.transcript += data
+        c.send(c.seal(data, HANDSHAKE, padding=16384 - len(data) + more))
+        c.change_keys()
+        c.send(c.seal(get()))
+
+
 for _size in (0, 1, 15, 16):
     @row("5.2", f"a protected record of {_size} bytes in the place of the Finished", BAD_RECORD_MAC, enforces="5.2-mac",
          openssl=Other((BAD_RECORD_MAC, RECORD_OVERFLOW, DECODE_ERROR, UNEXPECTED_MESSAGE), "OpenSSL judges the length before it opens anything"))
