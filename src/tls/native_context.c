@@ -90,7 +90,7 @@ static bool add_policy(struct native_context *c, const struct tls_policy_options
 struct message {
     uint8_t *data;
     size_t bytes, room;
-    bool failed; /* memory */
+    bool failed; /* memory, or a vector is too long */
 };
 
 static void put(struct message *m, const void *from, size_t bytes)
@@ -124,6 +124,7 @@ static void set_length(struct message *m, size_t start, int bytes)
 {
     size_t value = m->bytes - start;
 
+    m->failed |= value >> (8 * bytes) != 0; /* what is longer than the vector may be */
     for (int i = 0; i < bytes && !m->failed; i++)
         m->data[start - 1 - (size_t)i] = (uint8_t)(value >> (8 * i));
 }

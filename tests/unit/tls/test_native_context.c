@@ -197,6 +197,16 @@ static void variants_are_made_only_of_what_there_is(void **state)
     native_context_free(c);
 }
 
+/* Its length would wrap, and the handshake end in a message that nobody can read. */
+static void a_staple_that_no_extension_holds_is_not_ours_to_send(void **state)
+{
+    static const uint8_t staple[65536];
+    const struct tls_policy_options policy = plain_policy();
+    struct tls_server_parts parts = { .policy = &policy, .leaf = leaf.cert, .key = leaf.key, .staple = bytes_of(staple, sizeof staple) };
+
+    assert_null(native_context_new(&parts, BYTES_NONE, NULL, NULL));
+}
+
 static void the_request_names_schemes_and_authorities(void **state)
 {
     struct tls_policy_options policy = plain_policy();
@@ -248,6 +258,7 @@ int main(void)
         cmocka_unit_test(suites_are_found_by_their_number),
         cmocka_unit_test(every_variant_of_the_certificate_is_ready_plain_and_compressed),
         cmocka_unit_test(variants_are_made_only_of_what_there_is),
+        cmocka_unit_test(a_staple_that_no_extension_holds_is_not_ours_to_send),
         cmocka_unit_test(the_request_names_schemes_and_authorities),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
