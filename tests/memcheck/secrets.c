@@ -4,7 +4,8 @@
  * Marked are: the private keys that signatures are made with, nonces, our halves of key agreement and what they come to, so that all that is
  * derived from it is marked, too: key schedule, traffic keys, Finished, tickets' secrets. What the "library" of the batch is here does
  * the arithmetic with OpenSSL on copies that are not marked. What goes out to the client is encrypted, or public, and is
- * unmarked on the way; so are signatures. secrets.supp lists where a secret may decide, and why.
+ * unmarked on the way; so are signatures. secrets.supp lists where a secret may decide, and why. Then the same without that library, everything
+ * through EVP, with every group, a retry and a client's certificate: what the agreement comes to is marked, and the keys of tickets.
  *
  * With --prove it branches on a secret, so that it can be seen that memcheck would say so.
  * Ends with 0 when each handshake came to its end. */
@@ -30,11 +31,15 @@
 /* The files themselves, so that what they open can be marked otherwise. */
 static int open_or_seal(struct aead_cache *cache, struct aead_holder *holder, const struct aead_job *job);
 static int open_ticket(struct aead_cache *aeads, struct bytes ticket, struct ticket_state *ret_state);
+struct native_ticket_key;
+static bool secret_ticket_key(const uint8_t *name, struct native_ticket_key *ret_key);
 #define aead_run open_or_seal
 #include "../../src/tls/aead.c"
 #undef aead_run
 #define ticket_open open_ticket
+#define tickets_native_key secret_ticket_key
 #include "../../src/tls/ticket.c"
+#undef tickets_native_key
 #undef ticket_open
 
 #define SECRET(at, size) VALGRIND_MAKE_MEM_UNDEFINED(at, size)
@@ -169,6 +174,65 @@ int ticket_open(struct aead_cache *aeads, struct bytes ticket, struct ticket_sta
     return error;
 }
 
+/* The hashes' states with the key in them; not what the library notes beside them of lengths. */
+static void mark_states(struct hmac *key)
+{
+    SECRET(key->inner.sha256.h, sizeof key->inner.sha256.h);
+    SECRET(key->outer.sha256.h, sizeof key->outer.sha256.h);
+    SECRET(key->running.sha256.h, sizeof key->running.sha256.h);
+}
+
+static bool secret_ticket_key(const uint8_t *name, struct native_ticket_key *ret_key)
+{
+    bool found = tickets_native_key(name, ret_key);
+
+    if (found)
+        mark_states(&ret_key->key);
+    return found;
+}
+
+/* What EVP comes to for our side, not for the client's, which is in this program, too. */
+static bool serving;
+
+int __real_EVP_PKEY_derive(EVP_PKEY_CTX *c, unsigned char *secret, size_t *bytes);
+int __wrap_EVP_PKEY_derive(EVP_PKEY_CTX *c, unsigned char *secret, size_t *bytes);
+int __real_EVP_PKEY_encapsulate(EVP_PKEY_CTX *c, unsigned char *out, size_t *out_bytes, unsigned char *secret, size_t *bytes);
+int __wrap_EVP_PKEY_encapsulate(EVP_PKEY_CTX *c, unsigned char *out, size_t *out_bytes, unsigned char *secret, size_t *bytes);
+static unsigned derived, encapsulated;
+
+int __wrap_EVP_PKEY_derive(EVP_PKEY_CTX *c, unsigned char *secret, size_t *bytes)
+{
+    int result = __real_EVP_PKEY_derive(c, secret, bytes);
+
+    if (serving && secret && result == 1) {
+        SECRET(secret, *bytes);
+        derived++;
+    }
+    return result;
+}
+
+int __wrap_EVP_PKEY_encapsulate(EVP_PKEY_CTX *c, unsigned char *out, size_t *out_bytes, unsigned char *secret, size_t *bytes)
+{
+    int result = __real_EVP_PKEY_encapsulate(c, out, out_bytes, secret, bytes);
+
+    if (serving && secret && result == 1) {
+        SECRET(secret, *bytes);
+        encapsulated++;
+    }
+    return result;
+}
+
+/* The transcript that a client signs has our Finished in it, which comes of a secret and which the client was told. */
+int __real_EVP_DigestVerify(EVP_MD_CTX *c, const unsigned char *signature, size_t bytes, const unsigned char *content, size_t content_bytes);
+int __wrap_EVP_DigestVerify(EVP_MD_CTX *c, const unsigned char *signature, size_t bytes, const unsigned char *content, size_t content_bytes);
+
+int __wrap_EVP_DigestVerify(EVP_MD_CTX *c, const unsigned char *signature, size_t bytes, const unsigned char *content, size_t content_bytes)
+{
+    if (serving)
+        (void)PUBLIC(content, content_bytes);
+    return __real_EVP_DigestVerify(c, signature, bytes, content, content_bytes);
+}
+
 /* ---- So many handshakes at a time that RSA is signed together ---- */
 
 enum { PAIRS = 5 };
@@ -206,6 +270,7 @@ static void turn(struct pair_of_mine *m, struct tls_context *server)
     pair_collect(p);
     in = buffer_content(&p->to_server);
     before = in.size;
+    serving = true;
     if (!p->server) {
         struct tls_session_parts parts = { .binding = bytes_of_text("binding"), .thread = &thread, .waiter = &m->waiter,
                                            .now = (int64_t)time(NULL) };
@@ -216,6 +281,7 @@ static void turn(struct pair_of_mine *m, struct tls_context *server)
     }
     if (p->server_result == -E_AGAIN || p->server_result == -E_PENDING)
         p->server_result = tls_session_handshake(p->server, &in, &p->to_client);
+    serving = false;
     buffer_consume(&p->to_server, before - in.size);
     deliver(p);
     m->complete = client == 1 && p->server_result == 0;
@@ -224,12 +290,12 @@ static void turn(struct pair_of_mine *m, struct tls_context *server)
 static struct pair_of_mine pairs[PAIRS];
 
 /* Returns the client's session, for resumption. */
-static SSL_SESSION *shake(struct tls_context *server, SSL_CTX *client, SSL_SESSION *resumed)
+static SSL_SESSION *shake(struct tls_context *server, SSL_CTX *client, SSL_SESSION *resumed, int count)
 {
     SSL_SESSION *session = NULL;
     struct tls_facts facts;
 
-    for (int i = 0; i < PAIRS; i++) {
+    for (int i = 0; i < count; i++) {
         struct pair *p = &pairs[i].p;
 
         pairs[i] = (struct pair_of_mine){ .waiter.ready = told };
@@ -241,11 +307,13 @@ static SSL_SESSION *shake(struct tls_context *server, SSL_CTX *client, SSL_SESSI
             SSL_set_session(p->client, resumed);
     }
     for (int round = 0; round < 20; round++) {
-        for (int i = 0; i < PAIRS; i++)
+        for (int i = 0; i < count; i++)
             turn(&pairs[i], server);
+        serving = true;
         batch_run(thread.batch);
+        serving = false;
     }
-    for (int i = 0; i < PAIRS; i++) {
+    for (int i = 0; i < count; i++) {
         CHECK(pairs[i].complete);
         tls_session_facts(pairs[i].p.server, &facts);
         CHECK(facts.is_native && facts.resumed == (resumed != NULL));
@@ -291,12 +359,53 @@ static void shake_with(const char *key, SSL_CTX *client)
         SSL_SESSION *session;
 
         CHECK(SSL_CTX_set_ciphersuites(client, suites[i]) == 1);
-        session = shake(server, client, NULL);
-        SSL_SESSION_free(shake(server, client, session));
+        session = shake(server, client, NULL, PAIRS);
+        SSL_SESSION_free(shake(server, client, session, PAIRS));
         SSL_SESSION_free(session);
     }
     tls_context_unref(server);
     papers_free(&papers);
+}
+
+/* Through EVP, one by one: each group, also asked for by a retry, under each hash, full and resumed, with a client's certificate. */
+static void shake_through_evp(void)
+{
+    static const char *const groups[] = { "X25519", "P-256", "P-384", "X448:P-256", "X25519MLKEM768" };
+    static const char *const suites[] = { "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384" };
+    const struct papers_wish authority = { .common_name = "Staff CA", .constraints = "critical,CA:TRUE" };
+    struct papers ca = papers_make(&authority);
+    const struct papers_wish ours = { .key = "P-384", .common_name = "a.test" }, theirs = { .common_name = "Ann", .issuer = &ca };
+    struct papers papers = papers_make(&ours), ann = papers_make(&theirs);
+    struct certificate certificate = { .leaf = papers.cert, .key = papers.key };
+    struct tls_policy_options policy = intermediate();
+    struct tls_context *server;
+
+    policy.engine = TLS_ENGINE_NATIVE;
+    policy.clients.certificate = TLS_CLIENT_REQUIRED;
+    policy.clients.ca.path = "ca.pem";
+    policy.clients.depth = 1;
+    server = server_context(&policy, &certificate, ca.cert_pem, NULL);
+    for (size_t g = 0; g < COUNT_OF(groups); g++)
+        for (size_t s = 0; s < COUNT_OF(suites); s++) {
+            SSL_CTX *client = client_context(TLS1_3_VERSION, TLS1_3_VERSION);
+            unsigned derived_before = derived, encapsulated_before = encapsulated;
+            SSL_SESSION *session;
+
+            if (tls_library_has_group(groups[g]) || strchr(groups[g], ':')) { /* OpenSSL 3.0 has no ML-KEM */
+                CHECK(SSL_CTX_set1_groups_list(client, groups[g]) == 1 && SSL_CTX_set_ciphersuites(client, suites[s]) == 1);
+                CHECK(SSL_CTX_use_certificate(client, ann.cert) == 1 && SSL_CTX_use_PrivateKey(client, ann.key) == 1);
+                session = shake(server, client, NULL, 1);
+                SSL_SESSION_free(shake(server, client, session, 1));
+                SSL_SESSION_free(session);
+                CHECK(derived > derived_before); /* something was marked */
+                CHECK((encapsulated > encapsulated_before) == (strstr(groups[g], "MLKEM") != NULL));
+            }
+            SSL_CTX_free(client);
+        }
+    tls_context_unref(server);
+    papers_free(&papers);
+    papers_free(&ann);
+    papers_free(&ca);
 }
 
 int main(int argc, char **argv)
@@ -323,6 +432,11 @@ int main(int argc, char **argv)
     shake_with("RSA", client);
     for (enum batch_work work = 0; work <= BATCH_RSA_2048; work++)
         CHECK(batch_counts(thread.batch, work)->calls > 0 && batch_counts(thread.batch, work)->singly == 0);
+
+    batch_free(thread.batch);
+    thread.batch = batch_new(NULL);
+    CHECK(thread.batch);
+    shake_through_evp();
 
     SSL_CTX_free(client);
     aead_cache_free(thread.aeads);
