@@ -189,10 +189,13 @@ void handshake_go_on(struct handshake *h)
 struct handshake *handshake_new(const struct native_context *context, const struct client_hello *hello,
                                 const struct tls_session_parts *parts)
 {
-    struct handshake *h = calloc(1, sizeof *h);
+    struct handshake *h = malloc(sizeof *h);
 
     if (!h)
         return NULL;
+    memset(h, 0, offsetof(struct handshake, schedule));
+    h->agreement = (struct key_agreement){ 0 };
+    h->signature.job = (struct batch_job){ 0 };
     h->context = context;
     h->aeads = parts->thread->aeads;
     h->batch = parts->thread->batch;
@@ -261,6 +264,7 @@ void handshake_free(struct handshake *h)
     aead_release(h->aeads, &h->write.holder);
     message_in_clear(&h->in);
     X509_free(h->client_certificate);
-    explicit_bzero(h, sizeof *h);
+    key_schedule_wipe(&h->schedule);
+    explicit_bzero(h, offsetof(struct handshake, schedule));
     free(h);
 }

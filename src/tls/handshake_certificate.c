@@ -51,9 +51,9 @@ int handshake_send_certificate_verify(struct handshake *h)
 
     if (!h->signature_started) {
         h->signature_started = true;
-        s->job.done = on_signed;
-        s->scheme = h->scheme;
-        s->content = content_to_sign(h, "TLS 1.3, server CertificateVerify");
+        *s = (struct signature){ .job.done = on_signed,
+                                 .scheme = h->scheme,
+                                 .content = content_to_sign(h, "TLS 1.3, server CertificateVerify") };
         h->pending = true;
         signer_start(h->batch, h->context->signer, s);
         return -E_PENDING;

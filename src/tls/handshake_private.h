@@ -104,18 +104,20 @@ struct handshake {
     struct buffer *out; /* of the call that runs */
     uint32_t staged;    /* bytes of messages where they will be sealed, behind out's end */
 
-    struct key_schedule schedule;
     struct ticket_state ticket; /* of the session that is resumed, or of this one */
 
-    struct key_agreement agreement;
-    uint8_t client_share[CLIENT_SHARE_MOST];
     uint16_t client_share_bytes;
     bool agreement_started, signature_started;
-    struct signature signature;
-    uint8_t signed_content[64 + 34 + HASH_BYTES_MOST]; /* RFC 8446 4.4.3 */
 
     X509 *client_certificate; /* until it has proved its key; then NULL again */
     bool client_is_verified;
+
+    /* ---- The large rest, which handshake_new() does not zero as a whole ---- */
+    struct key_schedule schedule;   /* from key_schedule_start() on */
+    struct key_agreement agreement; /* zeroed */
+    struct signature signature;     /* zeroed when it is started, its job at once */
+    uint8_t client_share[CLIENT_SHARE_MOST];
+    uint8_t signed_content[64 + 34 + HASH_BYTES_MOST]; /* RFC 8446 4.4.3 */
 };
 
 /* ---- handshake_in.c ---- */
