@@ -28,6 +28,8 @@ int handshake_send_new_session_ticket(struct handshake *h)
 
     h->ticket.suite = h->suite->code;
     h->ticket.issued = h->now;
+    if (!h->resumed)
+        h->ticket.began = h->now;
     h->ticket.psk_bytes = h->schedule.bytes;
     memcpy(h->ticket.binding, h->binding, sizeof h->binding);
     key_schedule_ticket_psk(&h->schedule, bytes_of(nonce, sizeof nonce), h->ticket.psk);
@@ -57,6 +59,8 @@ static bool serves(const struct handshake *h, const struct ticket_state *t)
     if (!suite || suite->hash != h->suite->hash || t->psk_bytes != h->schedule.bytes)
         return false;
     if (t->issued > h->now || h->now - t->issued >= TICKET_LIFETIME)
+        return false;
+    if (h->now - t->began >= SESSION_LIFETIME)
         return false;
     if (memcmp(t->binding, h->binding, sizeof h->binding) != 0)
         return false;

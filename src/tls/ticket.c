@@ -9,12 +9,12 @@
 #include "tls/tickets.h"
 
 enum {
-    VERSION = 1, /* of the state's form */
+    VERSION = 2, /* of the state's form */
     SALT = 16,
     HEAD = TICKET_KEY_NAME + SALT,
     STATE_MOST = TICKET_MOST - HEAD - AEAD_TAG,
 };
-_Static_assert(STATE_MOST >= 1 + 2 + 1 + HASH_BYTES_MOST + 8 + 32 + 1 + 8 + 1 + 255, "every state fits");
+_Static_assert(STATE_MOST >= 1 + 2 + 1 + HASH_BYTES_MOST + 8 + 8 + 32 + 1 + 8 + 1 + 255, "every state fits");
 
 /* ---- The state as bytes ---- */
 
@@ -40,6 +40,7 @@ static size_t write_state(const struct ticket_state *t, uint8_t *out)
     at = put_number(at, t->psk_bytes, 1);
     at = put_bytes(at, t->psk, t->psk_bytes);
     at = put_number(at, (uint64_t)t->issued, 8);
+    at = put_number(at, (uint64_t)t->began, 8);
     at = put_bytes(at, t->binding, sizeof t->binding);
     at = put_number(at, t->has_client, 1);
     at = put_number(at, (uint64_t)t->client_until, 8);
@@ -67,6 +68,7 @@ static bool read_state(struct bytes state, struct ticket_state *t)
     t->suite = cursor_u16(&c);
     psk = cursor_vector(&c, 1);
     t->issued = (int64_t)read_u64(&c);
+    t->began = (int64_t)read_u64(&c);
     binding = cursor_bytes(&c, sizeof t->binding);
     t->has_client = cursor_u8(&c) == 1;
     t->client_until = (int64_t)read_u64(&c);

@@ -15,6 +15,7 @@ struct ticket_state {
     uint8_t psk_bytes;
     uint8_t psk[HASH_BYTES_MOST];
     int64_t issued;       /* seconds since 1970 */
+    int64_t began;        /* likewise: the full handshake, of which this session is resumed, or that handshake itself */
     uint8_t binding[32];  /* to virtual host and policy */
     bool has_client;      /* a client's certificate was verified */
     int64_t client_until; /* the end of its validity */
@@ -22,7 +23,11 @@ struct ticket_state {
     char name[255];
 };
 
-enum { TICKET_MOST = 512, TICKET_LIFETIME = 12 * 3600 /* seconds */ };
+enum {
+    TICKET_MOST = 512,
+    TICKET_LIFETIME = 12 * 3600,     /* seconds */
+    SESSION_LIFETIME = 7 * 24 * 3600 /* likewise: each resumption brings a new ticket, but not for ever (RFC 8446 4.6.1) */
+};
 
 /* Writes the ticket; returns its bytes, -E_AGAIN when there is no key, -E_CRYPTO or -E_MEMORY. */
 int ticket_seal(struct aead_cache *aeads, const struct ticket_state *state, uint8_t out[TICKET_MOST]) MUST_USE;

@@ -202,6 +202,31 @@ static void a_ticket_is_good_for_its_host_its_time_and_its_keys_alone(void **sta
     tls_context_unref(server);
 }
 
+/* RFC 8446 4.6.1: each ticket is followed by a fresh one, and yet there is an end. */
+static void a_session_ends_a_week_after_its_full_handshake_however_often_it_was_resumed(void **state)
+{
+    struct tls_context *server = any_server();
+    SSL_CTX *client = any_client();
+    int64_t began = time(NULL);
+    struct visit v = { .context = server, .client_context = client, .now = began };
+    SSL_SESSION *session = good_visit(v);
+
+    for (bool resumed = true; resumed;) {
+        v.now += TICKET_LIFETIME - 1;
+        v.resumes = session;
+        expect_good(&v);
+        resumed = v.facts.resumed;
+        assert_int_equal(resumed, v.now < began + SESSION_LIFETIME);
+        session = visit_close(&v);
+        SSL_SESSION_free(v.resumes);
+        v = (struct visit){ .context = server, .client_context = client, .now = v.now };
+    }
+    resume(v, session, true); /* which begins anew */
+    SSL_SESSION_free(session);
+    SSL_CTX_free(client);
+    tls_context_unref(server);
+}
+
 /* ---- Pieces ---- */
 
 static void bytes_one_at_a_time_and_records_of_one_byte_do(void **state)
@@ -604,6 +629,7 @@ int main(void)
         cmocka_unit_test(speaks_every_group_suite_and_key_with_and_without_retry_and_resumes),
         cmocka_unit_test(a_session_resumes_under_another_suite_with_the_same_hash),
         cmocka_unit_test(a_ticket_is_good_for_its_host_its_time_and_its_keys_alone),
+        cmocka_unit_test(a_session_ends_a_week_after_its_full_handshake_however_often_it_was_resumed),
         cmocka_unit_test(bytes_one_at_a_time_and_records_of_one_byte_do),
         cmocka_unit_test(change_cipher_spec_is_said_to_those_who_send_a_session_id),
         cmocka_unit_test(early_data_is_skipped_whatever_becomes_of_the_ticket),

@@ -33,7 +33,7 @@ static int fresh_ring(void **state)
 
 static struct ticket_state example(uint8_t psk_bytes, uint8_t name_bytes)
 {
-    struct ticket_state t = { .suite = 0x1302, .psk_bytes = psk_bytes, .issued = 1234567890123, .has_client = name_bytes > 0,
+    struct ticket_state t = { .suite = 0x1302, .psk_bytes = psk_bytes, .issued = 1234567890123, .began = 1234567800000, .has_client = name_bytes > 0,
                               .client_until = INT64_MAX - 7, .name_bytes = name_bytes };
 
     memset(t.psk, 0x5a, psk_bytes);
