@@ -113,6 +113,21 @@ static int note_verification(int ok, X509_STORE_CTX *store)
     return ok;
 }
 
+/* Seconds since 1970 at which the first of them is no longer valid. */
+static int64_t end_of(const STACK_OF(X509) * chain)
+{
+    int64_t end = INT64_MAX;
+    struct tm tm;
+
+    for (int i = 0; i < sk_X509_num(chain); i++) {
+        int64_t until =
+            ASN1_TIME_to_tm(X509_get0_notAfter(sk_X509_value(chain, i)), &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+
+        end = until < end ? until : end;
+    }
+    return end;
+}
+
 static int verify_chain(struct handshake *h, X509 *leaf, STACK_OF(X509) * others)
 {
     X509_STORE_CTX *store = X509_STORE_CTX_new();
@@ -129,6 +144,8 @@ static int verify_chain(struct handshake *h, X509 *leaf, STACK_OF(X509) * others
         ok = X509_verify_cert(store) == 1;
         error = X509_STORE_CTX_get_error(store);
     }
+    if (ok)
+        h->ticket.client_until = end_of(X509_STORE_CTX_get0_chain(store));
     X509_STORE_CTX_free(store);
     ERR_clear_error();
     if (ok)
@@ -307,13 +324,10 @@ static void note_client(struct handshake *h)
 {
     char name[256];
     struct bytes found = certificate_common_name(h->client_certificate, name);
-    struct tm until;
 
     memcpy(h->ticket.name, name, found.size);
     h->ticket.name_bytes = (uint8_t)found.size;
     h->ticket.has_client = true;
-    h->ticket.client_until =
-        ASN1_TIME_to_tm(X509_get0_notAfter(h->client_certificate), &until) == 1 ? (int64_t)timegm(&until) : 0;
     h->client_is_verified = true;
 }
 

@@ -109,7 +109,7 @@ struct handshake {
     uint16_t client_share_bytes;
     bool agreement_started, signature_started;
 
-    X509 *client_certificate; /* until it has proved its key; then NULL again */
+    X509 *client_certificate; /* the one that it has shown; NULL: none */
     bool client_is_verified;
 
     /* ---- The large rest, which handshake_new() does not zero as a whole ---- */

@@ -66,7 +66,7 @@ static bool serves(const struct handshake *h, const struct ticket_state *t)
         return false;
     if (h->context->clients == TLS_CLIENT_REQUIRED && !t->has_client)
         return false;
-    /* A ticket does not outlive the certificate that its session was authenticated with. */
+    /* A ticket does not outlive the certificates that its session was authenticated with. */
     return !t->has_client || h->context->clients == TLS_CLIENT_OFF || t->client_until > h->now;
 }
 

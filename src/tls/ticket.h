@@ -18,7 +18,7 @@ struct ticket_state {
     int64_t began;        /* likewise: the full handshake, of which this session is resumed, or that handshake itself */
     uint8_t binding[32];  /* to virtual host and policy */
     bool has_client;      /* a client's certificate was verified */
-    int64_t client_until; /* the end of its validity */
+    int64_t client_until; /* the end of its validity, or of its chain's */
     uint8_t name_bytes;   /* of its common name */
     char name[255];
 };

@@ -575,6 +575,30 @@ static void a_ticket_ends_with_its_client_s_certificate_and_does_not_get_around_
     papers_free(&brief);
 }
 
+static void a_ticket_ends_with_the_first_link_of_its_client_s_chain(void **state)
+{
+    struct papers link = papers_make(&(struct papers_wish){
+        .common_name = "Brief link", .issuer = &ca, .constraints = "critical,CA:TRUE", .from = -60, .until = 3600 });
+    struct papers leaf = papers_make(&(struct papers_wish){ .common_name = "Lasting", .issuer = &link });
+    struct tls_context *server = asking_server(TLS_CLIENT_REQUIRED);
+    SSL_CTX *client = any_client();
+    struct visit v = { .context = server, .client_context = client };
+    SSL_SESSION *session;
+
+    give_certificate(client, &leaf);
+    assert_int_equal(SSL_CTX_add1_chain_cert(client, link.cert), 1);
+    session = good_visit(v);
+    v.now = time(NULL) + 3500;
+    resume(v, session, true);
+    v.now = time(NULL) + 3700;
+    resume(v, session, false);
+    SSL_SESSION_free(session);
+    SSL_CTX_free(client);
+    tls_context_unref(server);
+    papers_free(&leaf);
+    papers_free(&link);
+}
+
 /* ---- Ends in the midst ---- */
 
 static void a_handshake_can_be_given_up_at_any_point(void **state)
@@ -644,6 +668,7 @@ int main(void)
         cmocka_unit_test(a_client_without_a_certificate_is_refused_only_where_one_is_required),
         cmocka_unit_test(bad_client_certificates_get_the_alert_that_they_deserve),
         cmocka_unit_test(a_ticket_ends_with_its_client_s_certificate_and_does_not_get_around_one),
+        cmocka_unit_test(a_ticket_ends_with_the_first_link_of_its_client_s_chain),
         cmocka_unit_test(a_handshake_can_be_given_up_at_any_point),
         cmocka_unit_test(once_failed_it_stays_so),
     };
