@@ -38,7 +38,7 @@ void net_free_pipes(struct net *n);
  * the kernel. */
 void net_trim_later(struct net *n);
 
-/* A handshake waits for the batch: it runs when all that this turn of the loop brings was looked at. */
+/* A handshake waits for the batch: it runs when all that this turn of the loop brings was looked at, and what had come meanwhile. */
 void net_work_later(struct net *n);
 
 #endif
