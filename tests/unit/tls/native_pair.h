@@ -32,6 +32,7 @@ struct visit {
     const char *binding;     /* NULL: "host" */
     size_t at_once;          /* bytes given to the server at a time; 0: all */
     bool one_byte_records;   /* the client's messages are repacked so */
+    size_t spoils;           /* and then, of its protected messages, this byte is changed: its number, from 1 on; 0: none */
     const char *early;       /* the client writes that before it knows better */
     int64_t now;             /* 0: the clock's */
     void (*prepare)(SSL *client);
@@ -54,7 +55,7 @@ struct visit {
     char name[256];          /* the client's */
     struct traffic_keys keys;
     uint8_t client_secret[48]; /* of the handshake */
-    size_t secret_bytes;
+    size_t secret_bytes, repacked;
     struct record_keys opening, repacking;
 };
 
@@ -111,6 +112,7 @@ static inline size_t visit_repack(struct visit *v, struct bytes in, uint8_t *out
         }
         for (size_t i = 0; i < body.size; i++) {
             if (is_sealed) {
+                content[i] ^= ++v->repacked == v->spoils ? 0x80 : 0;
                 n = record_seal(visit_thread.aeads, &v->repacking, type, bytes_part(body, i, 1), at);
                 assert_true(n > 0);
                 at += n;

@@ -599,6 +599,53 @@ static void a_ticket_ends_with_the_first_link_of_its_client_s_chain(void **state
     papers_free(&link);
 }
 
+/* ---- What was changed on its way, by somebody who has the keys ---- */
+
+static void a_wrong_finished_is_refused_whichever_byte_it_is(void **state)
+{
+    struct tls_context *server = any_server();
+    SSL_CTX *client = any_client();
+
+    SSL_CTX_set_ciphersuites(client, suites[0]);
+    for (size_t i = 1; i <= 4 + 32; i++) {
+        struct visit v = { .context = server, .client_context = client, .one_byte_records = true, .spoils = i };
+
+        visit_open(&v);
+        (void)visit_shake(&v);
+        assert_int_equal(v.result, -E_TLS);
+        assert_int_equal(v.failure.alert, i == 1   ? ALERT_UNEXPECTED_MESSAGE
+                                          : i <= 4 ? ALERT_DECODE_ERROR
+                                                   : ALERT_DECRYPT_ERROR);
+        SSL_SESSION_free(visit_close(&v));
+    }
+    SSL_CTX_free(client);
+    tls_context_unref(server);
+}
+
+static void no_byte_of_a_client_s_proof_can_be_another(void **state)
+{
+    struct tls_context *server = asking_server(TLS_CLIENT_OPTIONAL);
+    SSL_CTX *client = any_client();
+    struct visit v = { .context = server, .client_context = client, .one_byte_records = true };
+    size_t bytes;
+
+    give_certificate(client, &staff_papers);
+    SSL_CTX_set_ciphersuites(client, suites[0]);
+    expect_good(&v);
+    bytes = v.repacked;
+    assert_in_range(bytes, 300, 1000); /* Certificate, CertificateVerify, Finished */
+    SSL_SESSION_free(visit_close(&v));
+    for (size_t i = 1; i <= bytes - 4; i++) { /* the signature's length is not always the same */
+        v = (struct visit){ .context = server, .client_context = client, .one_byte_records = true, .spoils = i };
+        visit_open(&v);
+        (void)visit_shake(&v);
+        assert_int_not_equal(v.result, 0);
+        SSL_SESSION_free(visit_close(&v));
+    }
+    SSL_CTX_free(client);
+    tls_context_unref(server);
+}
+
 /* ---- Ends in the midst ---- */
 
 static void a_handshake_can_be_given_up_at_any_point(void **state)
@@ -669,6 +716,8 @@ int main(void)
         cmocka_unit_test(bad_client_certificates_get_the_alert_that_they_deserve),
         cmocka_unit_test(a_ticket_ends_with_its_client_s_certificate_and_does_not_get_around_one),
         cmocka_unit_test(a_ticket_ends_with_the_first_link_of_its_client_s_chain),
+        cmocka_unit_test(a_wrong_finished_is_refused_whichever_byte_it_is),
+        cmocka_unit_test(no_byte_of_a_client_s_proof_can_be_another),
         cmocka_unit_test(a_handshake_can_be_given_up_at_any_point),
         cmocka_unit_test(once_failed_it_stays_so),
     };
