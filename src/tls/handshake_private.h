@@ -115,7 +115,8 @@ struct handshake {
     /* ---- The large rest, which handshake_new() does not zero as a whole ---- */
     struct key_schedule schedule;   /* from key_schedule_start() on */
     struct key_agreement agreement; /* zeroed */
-    struct signature signature;     /* zeroed when it is started, its job at once */
+    /* No secrets from here on: not wiped. */
+    struct signature signature; /* zeroed when it is started, its job at once */
     uint8_t client_share[CLIENT_SHARE_MOST];
     uint8_t signed_content[64 + 34 + HASH_BYTES_MOST]; /* RFC 8446 4.4.3 */
 };
