@@ -10,7 +10,7 @@ enum {
     HANDSHAKE_BYTES_MOST = 6656, /* a little more than it is */
     OURS_EACH = 2,               /* the session and the handshake */
     /* Of the library, a little more than measured. */
-    LIBRARY_FULL_MOST = 90,
+    LIBRARY_FULL_MOST = 100, /* 80 with OpenSSL 3.5, 93 with 3.0 */
     LIBRARY_RESUMED_MOST = 40,
 };
 
