@@ -395,6 +395,47 @@ static void section_5_goes_through_the_machine_with_its_retry(void **state)
     run_trace(&trace_retry, retry, sent, false, 1);
 }
 
+/* RFC 8446 4.1.2: random, a suite, the name. */
+static void section_5_with_a_second_hello_that_differs_is_refused(void **state)
+{
+    static const size_t places[] = { 5 + 4 + 2 + 7, 5 + 4 + 2 + 32 + 1 + 2 + 1, 5 + 4 + 2 + 32 + 1 + 2 + 6 + 2 + 2 + 4 + 5 + 3 };
+    struct tls_waiter waiter = { ready };
+    struct tls_thread thread = { batch, cache };
+    struct tls_session_parts parts = { BYTES_LITERAL("host"), &thread, &waiter, 1000000 };
+    struct unhexed hello = unhex(trace_retry.first_hello), second;
+    struct buffer_pool *pool = buffer_pool_new(1 << 20);
+    struct buffer out = { 0 };
+    struct native_context *context;
+    struct client_hello parsed;
+    struct tls_failure failure;
+    struct arena arena;
+    uint8_t alert = 0;
+
+    start_play(&trace_retry);
+    context = make_context();
+    arena_init(&arena, NULL, SIZE_MAX);
+    assert_int_equal(buffer_reserve(pool, &out), 0);
+    for (size_t i = 0; i < COUNT_OF(places); i++) {
+        struct handshake *h;
+
+        assert_int_equal(client_hello_read(bytes_of(hello.at, hello.size), &arena, &parsed, &alert), 0);
+        h = handshake_new(context, &parsed, &parts);
+        assert_non_null(h);
+        assert_int_equal(feed(h, bytes_of(hello.at, hello.size), SIZE_MAX, &out), -E_AGAIN);
+        second = unhex(trace_retry.hello);
+        second.at[places[i]] ^= 1;
+        assert_int_equal(feed(h, bytes_of(second.at, second.size), SIZE_MAX, &out), -E_TLS);
+        handshake_failure(h, &failure);
+        assert_int_equal(failure.alert, ALERT_ILLEGAL_PARAMETER);
+        handshake_free(h);
+    }
+    arena_reset(&arena);
+    buffer_drop(pool, &out);
+    buffer_pool_free(pool);
+    native_context_free(context);
+    X509_free(play.leaf);
+}
+
 static void section_6_goes_through_the_machine_and_its_client_proves_its_key(void **state)
 {
     run_simple(&trace_client_authentication);
@@ -428,6 +469,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(section_3_goes_through_the_machine),
         cmocka_unit_test(section_5_goes_through_the_machine_with_its_retry),
+        cmocka_unit_test(section_5_with_a_second_hello_that_differs_is_refused),
         cmocka_unit_test(section_6_goes_through_the_machine_and_its_client_proves_its_key),
         cmocka_unit_test(section_7_goes_through_the_machine_with_change_cipher_spec_both_ways),
     };
