@@ -32,7 +32,7 @@ class Watch:
     """Keeps an eye on the resident size of a process, in a thread of its own."""
 
     def __init__(self, pid):
-        self.pid, self.first = pid, processes.resident_bytes(pid)
+        self.pid, self.first = pid, processes.own_bytes(pid)
         self.highest = self.first
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -40,7 +40,7 @@ class Watch:
 
     def _run(self):
         while not self._stop.wait(0.02):
-            self.highest = max(self.highest, processes.resident_bytes(self.pid))
+            self.highest = max(self.highest, processes.own_bytes(self.pid))
 
     def growth(self):
         self._stop.set()

@@ -4,6 +4,7 @@ import struct
 
 import pytest
 
+from support import processes
 from support.h2 import (
     CANCEL, CONTINUATION, END_STREAM, H2, HEADERS, INITIAL_WINDOW_SIZE, LARGEST_WINDOW, PING, PRIORITY_UPDATE, RST_STREAM, fields, frame, h2_client, literal, request, settings)
 from support.unlade import release_binary, site
@@ -18,14 +19,6 @@ def ids():
 
 def rapid_reset(number):
     return H2.headers_frame(number, request()) + frame(RST_STREAM, 0, number, struct.pack(">I", CANCEL))
-
-
-def pss(pid):
-    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
-        for line in f:
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * KB
-    raise AssertionError("no Pss")
 
 
 @pytest.fixture
@@ -52,7 +45,7 @@ def test_a_hundred_stalled_responses_cost_at_most_512_KB_a_connection(released, 
         warm.window_update(0, 1 << 30)
         for number in [warm.open("/100k") for _ in range(90)]:
             assert warm.response(number).status == 200
-    before = pss(released.worker)
+    before = processes.own_bytes(released.worker)
     clients = [h2_client(port, pki, values=values, window=False) for _ in range(CONNECTIONS)]
     try:
         for c in clients:
@@ -61,7 +54,7 @@ def test_a_hundred_stalled_responses_cost_at_most_512_KB_a_connection(released, 
         for c in clients:
             c.wait(lambda c=c: sum(s.status == 200 for s in c.streams.values()) == STALLED, "the heads")
             c.ping()
-        peak = pss(released.worker)
+        peak = processes.own_bytes(released.worker)
         with h2_client(port, pki) as other:
             assert bytes(other.fetch("/1M").body) == whole
         if windows == "of the streams":
@@ -69,7 +62,7 @@ def test_a_hundred_stalled_responses_cost_at_most_512_KB_a_connection(released, 
             number = clients[0].open("/1M")
             clients[0].window_update(number, 2 * MB)
             assert bytes(clients[0].response(number).body) == whole
-        peak = max(peak, pss(released.worker))
+        peak = max(peak, processes.own_bytes(released.worker))
         assert peak - before <= CONNECTIONS * PER_CONNECTION, f"{(peak - before) / CONNECTIONS / KB:.0f} KB a connection"
         c = clients[-1]
         c.window_update(0, 1 << 30)
@@ -95,7 +88,7 @@ def test_floods_leave_no_memory_behind(released, port, pki):
                 with h2_client(port, pki) as c:
                     c.flood(itertools.islice(pieces(), ENDLESS))
                     assert c.drain()
-        return pss(released.worker)
+        return processes.own_bytes(released.worker)
 
     first = rounds(10)
     assert rounds(10) - first < MB
@@ -111,7 +104,7 @@ def test_ten_thousand_requests_on_a_connection_leave_no_memory_behind(released, 
                     assert c.response(n).status == 200
             c.streams.clear()
             c.frames.clear()
-            return pss(released.worker)
+            return processes.own_bytes(released.worker)
 
         first = rounds(10000)
         assert rounds(10000) - first < 100 * KB

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from support import processes
 from support.backend import response
 from support.h2 import DATA, INITIAL_WINDOW_SIZE, WINDOW_UPDATE, frame, h2_client
 from support.ports import free_port
@@ -14,11 +15,6 @@ KB = 1024
 STREAMS = 100
 CONNECTIONS = 5
 MOST = 512 * KB # a connection
-
-
-def proportional_bytes(pid):
-    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
-        return next(int(line.split()[1]) * 1024 for line in f if line.startswith("Pss:"))
 
 
 @pytest.fixture
@@ -41,13 +37,13 @@ def test_a_hundred_streams_with_closed_windows_cost_half_a_megabyte(released, ba
     backend.answer = lambda e: e.send(response(content))
     with h2_client(port, pki) as c:
         c.fetch("/")                     # what the first request allocates once is not what is measured
-    before = proportional_bytes(released.worker)
+    before = processes.own_bytes(released.worker)
     clients = [h2_client(port, pki, values={INITIAL_WINDOW_SIZE: 0}) for _ in range(CONNECTIONS)]
     for c in clients:
         c.window = False
         numbers = [c.open(f"/{i}", more=[("user-agent", "scenario/1.0"), ("accept", "*/*")]) for i in range(STREAMS)]
         c.wait(lambda c=c, numbers=numbers: answered(c, numbers), "the heads of all responses")
-    cost = (proportional_bytes(released.worker) - before) / CONNECTIONS
+    cost = (processes.own_bytes(released.worker) - before) / CONNECTIONS
     for c in clients:
         c.close()
     print(f"{cost / KB:.0f} KB")
@@ -118,11 +114,12 @@ def test_a_hundred_uploads_that_the_server_does_not_take_cost_half_a_megabyte(st
         fill(c, [c.open("/deaf/", method="POST", end=False, more=more) for _ in range(4)]) # what a thread keeps warm
     clients, costs = [h2_client(port, pki) for _ in range(CONNECTIONS)], []
     for c in clients:
-        before = proportional_bytes(worker)
+        before = processes.own_bytes(worker)
         numbers = [c.open("/deaf/", method="POST", end=False, more=more) for _ in range(STREAMS - 1)]
         assert fill(c, numbers) > STREAMS * 2048
-        costs.append(proportional_bytes(worker) - before)
+        costs.append(processes.own_bytes(worker) - before)
     cost = statistics.median(costs) # one of them may pay for what the allocator takes ahead
+    print([c // 1024 for c in costs])
     for c in clients:
         assert c.fetch("/", body=b"y" * 1000).status == 200 # a neighbour of a hundred that stand still
         c.close()

@@ -33,7 +33,7 @@ def test_five_thousand_idle_connections_are_held_and_served(start, port, backend
     (worker,) = proxy.workers()
     c = context()
     session, clients, idle_bytes = None, [], []
-    before = processes.resident_bytes(worker), processes.open_files(worker)
+    before = processes.own_bytes(worker), processes.open_files(worker)
     for i in range(COUNT):
         sock = c.wrap_socket(connect(port), server_hostname="a.test", session=session)
         client = Client(sock)
@@ -41,7 +41,7 @@ def test_five_thousand_idle_connections_are_held_and_served(start, port, backend
         clients.append(client)
         session = session or sock.session
         if i + 1 in (COUNT // 2, COUNT):
-            idle_bytes.append(processes.resident_bytes(worker))
+            idle_bytes.append(processes.own_bytes(worker))
     assert len(backend.open_connections()) <= 10, "idle clients hold no server connections"
     per_connection = (idle_bytes[1] - idle_bytes[0]) / (COUNT // 2)
     assert per_connection < 64 * 1024, f"{per_connection / 1024:.1f} KB of memory for each idle connection"

@@ -3,17 +3,13 @@ import gc
 
 import pytest
 
+from support import processes
 from support.client import connect, context, get
 from support.unlade import release_binary, site
 
 KB = 1024
 COUNT = 2000
 MOST = 1536 # bytes a connection, of the worker's memory
-
-
-def proportional_bytes(pid):
-    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
-        return next(int(line.split()[1]) * KB for line in f if line.startswith("Pss:"))
 
 
 def opened(port, shared, count):
@@ -40,9 +36,9 @@ def test_an_idle_connection_costs_a_kilobyte_and_a_half(start, port, nginx, cert
     if kind != "plain":
         shared = context(pki, least=kind, most=kind)
     warm = opened(port, shared, 1000) # what a thread takes once: buffers, connections to the server, lines of the log
-    before = proportional_bytes(worker)
+    before = processes.own_bytes(worker)
     clients = opened(port, shared, COUNT)
-    cost = (proportional_bytes(worker) - before) / COUNT
+    cost = (processes.own_bytes(worker) - before) / COUNT
     for c in clients + warm:
         c.close()
     gc.collect()

@@ -165,7 +165,7 @@ def test_postgres_as_documented(start, port, pki, leaf):
 
 def test_an_idle_relay_costs_little(start, port, tmp_path):
     """A thousand of them, in a binary without sanitizers: buffers went back when they were empty."""
-    from support.processes import resident_bytes
+    from support.processes import own_bytes
     from support.unlade import release_binary
 
     with RawServer() as server:
@@ -183,9 +183,9 @@ def test_an_idle_relay_costs_little(start, port, tmp_path):
             return clients
 
         first = connect_some(100)
-        before = resident_bytes(worker)
+        before = own_bytes(worker)
         more = connect_some(1000)
-        each = (resident_bytes(worker) - before) / 1000
+        each = (own_bytes(worker) - before) / 1000
         assert each < 2500, f"{each:.0f} bytes for each relay"
         for c in first + more:
             c.close()

@@ -515,17 +515,17 @@ def test_tunnels_cost_little_memory_stalled_and_idle(start, port, backend, certi
             assert c.request(asks()).status == 101
             return c
         stalled = client()
-        before = processes.resident_bytes(worker)
+        before = processes.own_bytes(worker)
         until(lambda: servers, "the server's end")
         assert pour(stalled.socket, 64 << 20) < 64 << 20
         assert pour(servers[0].socket, 64 << 20) < 64 << 20
-        grown = processes.resident_bytes(worker) - before
+        grown = processes.own_bytes(worker) - before
         assert grown < 1 << 20, f"{grown / 1024:.0f} KB for a tunnel that is stalled both ways"
 
         for _ in range(100):
             client()
-        before = processes.resident_bytes(worker)
+        before = processes.own_bytes(worker)
         for _ in range(200):
             client()
-        each = (processes.resident_bytes(worker) - before) / 200
+        each = (processes.own_bytes(worker) - before) / 200
         assert each < 48 * 1024, f"{each / 1024:.1f} KB for each idle tunnel"

@@ -61,8 +61,11 @@ def status_field(pid, field):
     raise KeyError(field)
 
 
-def resident_bytes(pid):
-    return int(status_field(pid, "VmRSS")[0]) * 1024
+def own_bytes(pid):
+    """Memory of the process that is no file's. Pages of programs and libraries come and go with whoever else uses them, and with
+    the code that runs for the first time."""
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
+        return next(int(line.split()[1]) * 1024 for line in f if line.startswith("Anonymous:"))
 
 
 def open_files(pid):
