@@ -64,10 +64,10 @@ struct site_facts {
 /* Texts are the library's, or the snapshot's: the same one is at the same place. */
 static bool same_facts(const struct tls_facts *a, const struct tls_facts *b)
 {
-    return a->version == b->version && a->suite == b->suite && a->group == b->group && a->engine == b->engine && a->resumed == b->resumed &&
-           a->alpn.at == b->alpn.at && a->alpn.size == b->alpn.size && a->cipher == b->cipher &&
-           a->version_name == b->version_name && a->has_client_certificate == b->has_client_certificate &&
-           a->client_verified == b->client_verified;
+    return a->version == b->version && a->suite == b->suite && a->group == b->group && a->engine == b->engine &&
+           a->resumed == b->resumed && a->alpn.at == b->alpn.at && a->alpn.size == b->alpn.size &&
+           a->cipher == b->cipher && a->version_name == b->version_name &&
+           a->has_client_certificate == b->has_client_certificate && a->client_verified == b->client_verified;
 }
 
 const struct tls_facts *site_facts(struct site *s, const struct tls_facts *facts)

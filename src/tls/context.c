@@ -314,9 +314,9 @@ struct tls_context *tls_context_new_server(const struct tls_server_parts *parts,
     if (context->alpn_size)
         SSL_CTX_set_alpn_select_cb(context->ssl_ctx, choose_alpn, context);
     SSL_CTX_set_tlsext_servername_callback(context->ssl_ctx, acknowledge_name);
-    context->native = native_context_new(parts, bytes_of(context->alpn, context->alpn_size),
-                                         SSL_CTX_get_cert_store(context->ssl_ctx),
-                                         SSL_CTX_get_client_CA_list(context->ssl_ctx));
+    context->native =
+        native_context_new(parts, bytes_of(context->alpn, context->alpn_size), SSL_CTX_get_cert_store(context->ssl_ctx),
+                           SSL_CTX_get_client_CA_list(context->ssl_ctx));
     return context;
 failed:
     tls_context_unref(context);

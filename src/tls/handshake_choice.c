@@ -207,7 +207,7 @@ int handshake_choose_certificate(struct handshake *h, const struct client_hello 
                                (hello->has_sct && context->has_scts ? WITH_SCTS : 0));
     for (size_t i = 0; i < COUNT_OF(preferred) && !h->compression; i++)
         if (context->certificates[h->certificate].as[preferred[i]].size &&
-            client_hello_offers_compression(hello, preferred[i]))
+            client_hello_offers_compression(hello, (uint16_t)preferred[i]))
             h->compression = (uint8_t)preferred[i];
     return 0;
 }

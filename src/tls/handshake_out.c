@@ -32,7 +32,7 @@ static int seal(struct handshake *h, enum content_type type, struct bytes conten
     if (h->write_is_protected) {
         n = record_seal(h->aeads, &h->write, type, content, record);
     } else {
-        record[0] = type;
+        record[0] = (uint8_t)type;
         record[1] = record[2] = 3;
         record[3] = (uint8_t)(content.size >> 8);
         record[4] = (uint8_t)content.size;

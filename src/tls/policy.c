@@ -31,8 +31,11 @@ static const struct option_choice records_choices[] = {
 };
 
 static const struct option_choice engine_choices[] = {
-    { "auto", TLS_ENGINE_AUTO, "Unlade itself for what is common in TLS 1.3, OpenSSL for everything else and for clients that resume a session of its" },
-    { "native", TLS_ENGINE_NATIVE, "the same, but tickets of OpenSSL's are not accepted by Unlade's own engine: such clients get a full handshake" },
+    { "auto", TLS_ENGINE_AUTO,
+      "Unlade itself for what is common in TLS 1.3, OpenSSL for everything else and for clients that resume a session "
+      "of its" },
+    { "native", TLS_ENGINE_NATIVE,
+      "the same, but tickets of OpenSSL's are not accepted by Unlade's own engine: such clients get a full handshake" },
     { "openssl", TLS_ENGINE_OPENSSL, "OpenSSL for all" },
     { NULL, 0, NULL },
 };
@@ -81,8 +84,10 @@ static const struct option policy_rows[] = {
              "unrecognized_name; else it gets the default certificate." },
     { "tickets", OPTION_BOOL, OPTION_AT(struct tls_policy_options, tickets), .standard = "yes",
       .doc = "Whether sessions can be resumed with tickets." },
-    { "engine", OPTION_CHOICE, OPTION_AT(struct tls_policy_options, engine), .standard = "auto", .choices = engine_choices,
-      .doc = "Who makes the handshakes. TLS 1.2, rarer groups and keys, and policies with `records: openssl`, are OpenSSL's in any case." },
+    { "engine", OPTION_CHOICE, OPTION_AT(struct tls_policy_options, engine), .standard = "auto",
+      .choices = engine_choices,
+      .doc = "Who makes the handshakes. TLS 1.2, rarer groups and keys, and policies with `records: openssl`, are "
+             "OpenSSL's in any case." },
     { "records", OPTION_CHOICE, OPTION_AT(struct tls_policy_options, records), .standard = "auto",
       .choices = records_choices,
       .doc = "Who protects records once the handshake is complete. Suites without AEAD stay with OpenSSL." },

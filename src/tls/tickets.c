@@ -134,7 +134,7 @@ enum ticket_kind tickets_kind(const uint8_t name[TICKET_KEY_NAME])
     enum ticket_kind kind = TICKET_UNKNOWN;
 
     for (uint32_t i = 0; i < place->keys.count && kind == TICKET_UNKNOWN; i++)
-        kind = memcmp(name, place->native[i].name, TICKET_KEY_NAME) == 0    ? TICKET_NATIVE
+        kind = memcmp(name, place->native[i].name, TICKET_KEY_NAME) == 0     ? TICKET_NATIVE
                : memcmp(name, place->keys.key[i].name, TICKET_KEY_NAME) == 0 ? TICKET_OPENSSL
                                                                              : TICKET_UNKNOWN;
     leave(place);
