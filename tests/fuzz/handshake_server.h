@@ -45,7 +45,10 @@ static inline void make_client_certificate(char **ret_pem)
     CHECK(X509_sign(client_certificate, client_key, EVP_sha256()) > 0);
     CHECK(PEM_write_bio_X509(bio, client_certificate) == 1);
     bytes = BIO_get_mem_data(bio, &at);
-    *ret_pem = strndup(at, (size_t)bytes);
+    *ret_pem = malloc((size_t)bytes + 1);
+    CHECK(*ret_pem);
+    memcpy(*ret_pem, at, (size_t)bytes);
+    (*ret_pem)[bytes] = '\0';
     BIO_free(bio);
 }
 
