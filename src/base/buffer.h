@@ -40,7 +40,7 @@ size_t buffer_pool_lent(const struct buffer_pool *pool);
 
 static inline struct bytes buffer_content(const struct buffer *b)
 {
-    return bytes_of(b->data + b->start, b->end - b->start);
+    return b->data ? bytes_of(b->data + b->start, b->end - b->start) : BYTES_NONE;
 }
 
 static inline size_t buffer_used(const struct buffer *b)
