@@ -54,8 +54,8 @@ enum { /* bytes of a message, header included, that are collected at most */
 
 static const struct row {
     const char *section; /* of RFC 8446 */
-    uint8_t type;        /* of the client's messages: enum handshake_type */
-    size_t most;         /* of the client's: bytes */
+    unsigned type;       /* of the client's messages: enum handshake_type */
+    uint32_t most;       /* of the client's: bytes */
     unsigned after;
     bool (*applies)(const struct handshake *h); /* NULL: always */
     int (*send)(struct handshake *h);

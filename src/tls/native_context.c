@@ -214,7 +214,7 @@ static struct bytes compressed_message(struct bytes certificate, enum compressio
 {
     struct bytes body = bytes_from(certificate, HANDSHAKE_HEADER);
     struct message m = { 0 };
-    uint8_t *compressed = malloc(body.size);
+    uint8_t *compressed = malloc(body.size + 1);
     size_t bytes = compressed ? compress_bytes(how, body, compressed, body.size) : 0, start;
 
     if (bytes && bytes + 8 < body.size) {
