@@ -137,7 +137,8 @@ ssize_t connection_send_now(struct connection *c, struct bytes data) MUST_USE;
 ssize_t connection_splice(struct connection *from, struct connection *to, size_t most) MUST_USE;
 /* Writes as much as the socket takes. Returns 0 when nothing is left, -E_AGAIN (on_event follows), -E_RESET, ... */
 int connection_flush(struct connection *c) MUST_USE;
-/* Ends our direction after what was sent: close_notify and FIN, in one packet with the last bytes where it can be. Takes effect with connection_flush(). */
+/* Ends our direction after what was sent: close_notify and FIN, in one packet with the last bytes where it can be. Takes effect
+ * with connection_flush(). */
 void connection_finish(struct connection *c);
 /* Whether nothing waits to be written. */
 bool connection_is_flushed(const struct connection *c);

@@ -3,38 +3,7 @@
 
 #include "base/check.h"
 #include "tls/hmac.h"
-
-enum {
-    RECORD_HEADER = 5,
-    RECORD_MOST = 16384, /* bytes of a TLSPlaintext's fragment, RFC 8446 5.1 */
-    HANDSHAKE_HEADER = 4,
-
-    CONTENT_CHANGE_CIPHER_SPEC = 20,
-    CONTENT_ALERT = 21,
-    CONTENT_HANDSHAKE = 22,
-    CONTENT_APPLICATION_DATA = 23,
-    HANDSHAKE_CLIENT_HELLO = 1,
-};
-
-enum { /* RFC 8446 4.2 and IANA's registry */
-       EXTENSION_SERVER_NAME = 0,
-       EXTENSION_MAX_FRAGMENT_LENGTH = 1,
-       EXTENSION_STATUS_REQUEST = 5,
-       EXTENSION_SUPPORTED_GROUPS = 10,
-       EXTENSION_SIGNATURE_ALGORITHMS = 13,
-       EXTENSION_ALPN = 16,
-       EXTENSION_SCT = 18,
-       EXTENSION_PADDING = 21,
-       EXTENSION_COMPRESS_CERTIFICATE = 27,
-       EXTENSION_RECORD_SIZE_LIMIT = 28,
-       EXTENSION_PRE_SHARED_KEY = 41,
-       EXTENSION_EARLY_DATA = 42,
-       EXTENSION_SUPPORTED_VERSIONS = 43,
-       EXTENSION_COOKIE = 44,
-       EXTENSION_PSK_KEY_EXCHANGE_MODES = 45,
-       EXTENSION_SIGNATURE_ALGORITHMS_CERT = 50,
-       EXTENSION_KEY_SHARE = 51,
-};
+#include "tls/wire.h"
 
 static int refuse(uint8_t alert, uint8_t *ret_alert)
 {
@@ -79,7 +48,7 @@ static int next_fragment(struct record_walk *walk, struct bytes *ret_fragment, b
     length = (size_t)rest.at[3] << 8 | rest.at[4];
     if (length == 0) /* RFC 8446 5.1: no zero-length fragments of handshake messages */
         return refuse(ALERT_UNEXPECTED_MESSAGE, ret_alert);
-    if (length > RECORD_MOST)
+    if (length > RECORD_PLAIN_MOST)
         return refuse(ALERT_RECORD_OVERFLOW, ret_alert);
     *ret_fragment = bytes_part(rest, RECORD_HEADER, length);
     *ret_complete = ret_fragment->size == length;

@@ -214,14 +214,8 @@ void handshake_keys(struct handshake *h, struct traffic_keys *ret_keys)
 
     CHECK(is_complete(h) && !h->ended);
     *ret_keys = (struct traffic_keys){ .version = 0x0304, .aead = h->suite->aead, .secret_bytes = (uint8_t)bytes };
-    ret_keys->plain_most = RECORD_PLAIN_MOST;
-    ret_keys->read_most = RECORD_PLAIN_MOST;
-    if (h->record_size_limit) { /* which counts the type's byte (RFC 8449 4), and says nothing of our own direction */
-        if (h->record_size_limit <= RECORD_PLAIN_MOST)
-            ret_keys->plain_most = (uint16_t)(h->record_size_limit - 1);
-    } else if (h->max_fragment_length) {
-        ret_keys->plain_most = ret_keys->read_most = (uint16_t)(256u << h->max_fragment_length);
-    }
+    ret_keys->plain_most = (uint16_t)protected_most(h);
+    ret_keys->read_most = (uint16_t)fragment_most(h);
     memcpy(ret_keys->read.secret, h->schedule.client_content, bytes);
     ret_keys->write = h->write.key; /* a ticket was sealed under it */
     traffic_key_expand(ret_keys, &ret_keys->read);

@@ -6,9 +6,10 @@
  * and Ed25519 keys, resumption, client certificates, HelloRetryRequest. handshake_speaks() looks at a ClientHello and says
  * whether that is enough; if not, the same bytes go to OpenSSL, before anything was sent.
  *
- * The machine is a table (handshake.c): a row for each message, with the messages that it may follow. Key agreement and signatures are jobs of
- * the thread's batch (batch.h): those of several handshakes are worked off together at the end of the loop's turn, and meanwhile a handshake
- * is -E_PENDING. Everything else happens at once. Each handshake is one piece of memory, wiped and freed when its keys are out.
+ * The machine is a table (handshake.c): a row for each message, with the messages that it may follow. Key agreement and signatures
+ * are jobs of the thread's batch (batch.h): those of several handshakes are worked off together at the end of the loop's turn, and
+ * meanwhile a handshake is -E_PENDING. Everything else happens at once. Each handshake is one piece of memory, wiped and freed when
+ * its keys are out.
  *
  * Inside of tls/; others see it as a session (session.h). */
 #ifndef TLS_HANDSHAKE_H

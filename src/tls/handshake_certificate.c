@@ -269,35 +269,38 @@ int handshake_receive_certificate(struct handshake *h, struct bytes message)
 
 struct verification_scheme {
     uint16_t code;
-    int key;          /* of EVP_PKEY_* */
+    int key;          /* of EVP_PKEY_*; EVP_PKEY_NONE: in certificates alone */
     const char *hash; /* NULL: the scheme's own */
     const char *curve;
 };
 
 static const struct verification_scheme schemes[] = {
-    { 0x0403, EVP_PKEY_EC, "SHA256", "prime256v1" }, { 0x0503, EVP_PKEY_EC, "SHA384", "secp384r1" },
-    { 0x0603, EVP_PKEY_EC, "SHA512", "secp521r1" },  { 0x0807, EVP_PKEY_ED25519, NULL, NULL },
-    { 0x0808, EVP_PKEY_ED448, NULL, NULL },          { 0x0804, EVP_PKEY_RSA, "SHA256", NULL },
-    { 0x0805, EVP_PKEY_RSA, "SHA384", NULL },        { 0x0806, EVP_PKEY_RSA, "SHA512", NULL },
-    { 0x0809, EVP_PKEY_RSA_PSS, "SHA256", NULL },    { 0x080a, EVP_PKEY_RSA_PSS, "SHA384", NULL },
-    { 0x080b, EVP_PKEY_RSA_PSS, "SHA512", NULL },
+    { SCHEME_ECDSA_SECP256R1_SHA256, EVP_PKEY_EC, "SHA256", "prime256v1" },
+    { SCHEME_ECDSA_SECP384R1_SHA384, EVP_PKEY_EC, "SHA384", "secp384r1" },
+    { SCHEME_ECDSA_SECP521R1_SHA512, EVP_PKEY_EC, "SHA512", "secp521r1" },
+    { SCHEME_ED25519, EVP_PKEY_ED25519, NULL, NULL },
+    { SCHEME_ED448, EVP_PKEY_ED448, NULL, NULL },
+    { SCHEME_RSA_PSS_PSS_SHA256, EVP_PKEY_RSA_PSS, "SHA256", NULL },
+    { SCHEME_RSA_PSS_PSS_SHA384, EVP_PKEY_RSA_PSS, "SHA384", NULL },
+    { SCHEME_RSA_PSS_PSS_SHA512, EVP_PKEY_RSA_PSS, "SHA512", NULL },
+    { SCHEME_RSA_PSS_RSAE_SHA256, EVP_PKEY_RSA, "SHA256", NULL },
+    { SCHEME_RSA_PSS_RSAE_SHA384, EVP_PKEY_RSA, "SHA384", NULL },
+    { SCHEME_RSA_PSS_RSAE_SHA512, EVP_PKEY_RSA, "SHA512", NULL },
+    { SCHEME_RSA_PKCS1_SHA256, EVP_PKEY_NONE, NULL, NULL },
+    { SCHEME_RSA_PKCS1_SHA384, EVP_PKEY_NONE, NULL, NULL },
+    { SCHEME_RSA_PKCS1_SHA512, EVP_PKEY_NONE, NULL, NULL },
 };
 
-struct bytes client_signature_schemes(void)
+uint16_t client_signature_scheme(size_t i)
 {
-    /* Those above, and for certificates alone RSA's older padding: rsa_pkcs1_sha256, _sha384, _sha512. */
-    static const uint8_t list[] = {
-        4, 3, 5, 3, 6, 3, 8, 7, 8, 8, 8, 9, 8, 10, 8, 11, 8, 4, 8, 5, 8, 6, 4, 1, 5, 1, 6, 1,
-    };
-
-    return bytes_of(list, sizeof list);
+    return i < COUNT_OF(schemes) ? schemes[i].code : 0;
 }
 
 static bool fits(const struct verification_scheme *scheme, const EVP_PKEY *key)
 {
     char curve[64];
 
-    if (EVP_PKEY_get_base_id(key) != scheme->key)
+    if (scheme->key == EVP_PKEY_NONE || EVP_PKEY_get_base_id(key) != scheme->key)
         return false;
     return !scheme->curve ||
            (EVP_PKEY_get_group_name(key, curve, sizeof curve, NULL) == 1 && strcmp(curve, scheme->curve) == 0);

@@ -5,16 +5,26 @@
 
 /* ---- Suites (RFC 8446 B.4) ---- */
 
+enum { AES_128_GCM = 0x1301, AES_256_GCM = 0x1302, CHACHA20_POLY1305 = 0x1303 };
+
 static const struct suite suites[] = {
-    { 0x1301, HASH_SHA256, AEAD_AES_128_GCM, "TLS_AES_128_GCM_SHA256" },
-    { 0x1302, HASH_SHA384, AEAD_AES_256_GCM, "TLS_AES_256_GCM_SHA384" },
-    { 0x1303, HASH_SHA256, AEAD_CHACHA20_POLY1305, "TLS_CHACHA20_POLY1305_SHA256" },
+    { AES_128_GCM, HASH_SHA256, AEAD_AES_128_GCM, "TLS_AES_128_GCM_SHA256" },
+    { AES_256_GCM, HASH_SHA384, AEAD_AES_256_GCM, "TLS_AES_256_GCM_SHA384" },
+    { CHACHA20_POLY1305, HASH_SHA256, AEAD_CHACHA20_POLY1305, "TLS_CHACHA20_POLY1305_SHA256" },
 };
 
 const struct suite *suite_find(uint16_t code)
 {
     for (size_t i = 0; i < COUNT_OF(suites); i++)
         if (suites[i].code == code)
+            return &suites[i];
+    return NULL;
+}
+
+const struct suite *suite_named(struct bytes name)
+{
+    for (size_t i = 0; i < COUNT_OF(suites); i++)
+        if (bytes_equal_text(name, suites[i].name))
             return &suites[i];
     return NULL;
 }
@@ -33,12 +43,13 @@ static bool is_signal(uint16_t value)
 /* A client that puts ChaCha20 first, before or behind what it made up (RFC 8701), has no hardware for AES. */
 static bool prefers_chacha20(const struct client_hello *hello)
 {
+    enum { ECDHE_RSA = 0xcca8, ECDHE_ECDSA = 0xcca9, DHE_RSA = 0xccaa }; /* with ChaCha20: RFC 7905 */
     struct cursor list = cursor_of(hello->cipher_suites);
 
     while (cursor_left(&list)) {
         uint16_t suite = cursor_u16(&list);
         if (!is_grease(suite) && !is_signal(suite))
-            return suite == 0x1303 || suite == 0xcca8 || suite == 0xcca9 || suite == 0xccaa;
+            return suite == CHACHA20_POLY1305 || suite == ECDHE_RSA || suite == ECDHE_ECDSA || suite == DHE_RSA;
     }
     return false;
 }
@@ -51,7 +62,7 @@ static const struct suite *choose_suite(const struct native_context *context, co
         uint16_t code = context->suites[i];
         if (!client_hello_offers_suite(hello, code))
             continue;
-        if (code == 0x1303 && prefers_chacha20(hello))
+        if (code == CHACHA20_POLY1305 && prefers_chacha20(hello))
             return suite_find(code);
         if (!first)
             first = code;
@@ -85,7 +96,8 @@ static const struct context_group *choose_group(const struct native_context *con
     return without_share;
 }
 
-/* RFC 8446 4.2.8: of groups that are offered, and each once. In one walk over each list: a ClientHello has room for ten thousand of both. */
+/* RFC 8446 4.2.8: of groups that are offered, and each once. In one walk over each list: a ClientHello has room for ten
+ * thousand of both. */
 static bool shares_are_sound(const struct client_hello *hello)
 {
     struct cursor groups = cursor_of(hello->supported_groups), entries = cursor_of(hello->key_shares);

@@ -79,7 +79,7 @@ static int take_protected(struct handshake *h, struct bytes record)
         return unexpected(h, "a record of nothing but padding");
     if (n < 0)
         return handshake_fail(h, n, ALERT_INTERNAL_ERROR, NULL);
-    if (n > RECORD_PLAIN_MOST || record_opened_most(&h->read, record.size) > RECORD_PLAIN_MOST + 1)
+    if ((size_t)n > fragment_most(h))
         return handshake_fail(h, -E_TLS, ALERT_RECORD_OVERFLOW, "a record with too much content");
     h->client_spoke = true;
     h->skips_early_data = false;

@@ -16,12 +16,22 @@ static size_t around(const struct handshake *h)
     return h->write_is_protected ? record_overhead(&h->write) : (size_t)RECORD_HEADER;
 }
 
-/* Content bytes of a record of ours. */
+/* RFC 6066 4; void beside record_size_limit (RFC 8449 5). */
+size_t fragment_most(const struct handshake *h)
+{
+    return h->max_fragment_length && !h->record_size_limit ? 256u << h->max_fragment_length : RECORD_PLAIN_MOST;
+}
+
+/* RFC 8449 4: the limit counts the type's byte, and says nothing of the client's own records. */
+size_t protected_most(const struct handshake *h)
+{
+    return h->record_size_limit && h->record_size_limit <= RECORD_PLAIN_MOST ? h->record_size_limit - 1u
+                                                                             : fragment_most(h);
+}
+
 static size_t record_most(const struct handshake *h)
 {
-    if (h->record_size_limit && h->record_size_limit <= RECORD_PLAIN_MOST && h->write_is_protected)
-        return h->record_size_limit - 1u;
-    return h->max_fragment_length && !h->record_size_limit ? 256u << h->max_fragment_length : RECORD_PLAIN_MOST;
+    return h->write_is_protected ? protected_most(h) : fragment_most(h);
 }
 
 static int seal(struct handshake *h, enum content_type type, struct bytes content)
@@ -113,12 +123,10 @@ int handshake_fail(struct handshake *h, int error, uint8_t alert, const char *re
 
 void handshake_protect(struct handshake *h, struct record_keys *direction, const uint8_t *secret, bool is_sealing)
 {
-    struct traffic_keys keys = { .version = 0x0304, .aead = h->suite->aead, .secret_bytes = h->schedule.bytes };
+    const struct traffic_keys kind = { .version = 0x0304, .aead = h->suite->aead, .secret_bytes = h->schedule.bytes };
 
     aead_release(h->aeads, &direction->holder);
-    memcpy(keys.write.secret, secret, h->schedule.bytes);
-    traffic_key_expand(&keys, &keys.write);
-    *direction =
-        (struct record_keys){ .key = keys.write, .version = 0x0304, .aead = h->suite->aead, .is_sealing = is_sealing };
-    traffic_keys_wipe(&keys);
+    *direction = (struct record_keys){ .version = kind.version, .aead = kind.aead, .is_sealing = is_sealing };
+    memcpy(direction->key.secret, secret, kind.secret_bytes); /* there alone: no copy stays on the stack */
+    traffic_key_expand(&kind, &direction->key);
 }

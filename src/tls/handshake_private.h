@@ -27,30 +27,7 @@ enum step {
     STEPS
 };
 
-enum handshake_type { /* RFC 8446 4, RFC 8879 */
-                      HANDSHAKE_CLIENT_HELLO = 1,
-                      HANDSHAKE_SERVER_HELLO = 2,
-                      HANDSHAKE_NEW_SESSION_TICKET = 4,
-                      HANDSHAKE_ENCRYPTED_EXTENSIONS = 8,
-                      HANDSHAKE_CERTIFICATE = 11,
-                      HANDSHAKE_CERTIFICATE_REQUEST = 13,
-                      HANDSHAKE_CERTIFICATE_VERIFY = 15,
-                      HANDSHAKE_FINISHED = 20,
-                      HANDSHAKE_COMPRESSED_CERTIFICATE = 25,
-};
-enum { HANDSHAKE_HEADER = 4, CLIENT_SHARE_MOST = 1216 /* X25519MLKEM768's */ };
-
-enum { /* IANA's "TLS ExtensionType Values": what is sent or asked for here */
-       EXTENSION_SERVER_NAME = 0,
-       EXTENSION_MAX_FRAGMENT_LENGTH = 1,
-       EXTENSION_SIGNATURE_ALGORITHMS = 13,
-       EXTENSION_ALPN = 16,
-       EXTENSION_RECORD_SIZE_LIMIT = 28,
-       EXTENSION_PRE_SHARED_KEY = 41,
-       EXTENSION_SUPPORTED_VERSIONS = 43,
-       EXTENSION_CERTIFICATE_AUTHORITIES = 47,
-       EXTENSION_KEY_SHARE = 51,
-};
+enum { CLIENT_SHARE_MOST = 1216 }; /* bytes: X25519MLKEM768's */
 
 /* Messages as they come out of records (handshake_in.c). */
 struct message_in {
@@ -136,12 +113,15 @@ void message_in_clear(struct message_in *m);
 /* Appends bytes of messages, which go into the transcript; they leave with message_seal(), or before when a record is full. */
 int message_put(struct handshake *h, struct bytes bytes) MUST_USE;
 int message_seal(struct handshake *h) MUST_USE;
+/* Bytes of content in a record of either side at most; and in a protected one of ours. */
+size_t fragment_most(const struct handshake *h);
+size_t protected_most(const struct handshake *h);
 /* A ChangeCipherSpec for middleboxes, where the client asks for it (RFC 8446 D.4); once. */
 void handshake_put_change_cipher_spec(struct handshake *h);
 /* The alert that handshake_fail() has noted; nothing when the client sent one. */
 void handshake_put_alert(struct handshake *h);
-/* Notes what the handshake ends with: the alert to be sent and the reason; the first one counts. NULL: the error's text.
- * Returns the error. */
+/* Notes what the handshake ends with: the alert to be sent and the reason, unless a better one was noted before. NULL: the
+ * error's text. Returns the error. */
 int handshake_fail(struct handshake *h, int error, uint8_t alert, const char *reason);
 
 /* ---- The messages: each returns 0, -E_PENDING or an error that was noted. message: header included ---- */

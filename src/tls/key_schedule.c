@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "tls/wire.h"
 
 static const uint8_t zeros[HASH_BYTES_MOST];
 
@@ -69,9 +70,8 @@ static void make_constants(void)
     }
 }
 
-/* ---- The transcript ---- */
-
-void key_schedule_drop_psk(struct key_schedule *k)
+/* Those of a handshake without a PSK. */
+static void use_constants(struct key_schedule *k)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     const struct constants *c = constants_of(k);
@@ -93,8 +93,10 @@ void key_schedule_start(struct key_schedule *k, enum hash hash)
     k->hash = hash;
     k->bytes = (uint8_t)hash_bytes(hash);
     hash_start(&k->transcript, hash);
-    key_schedule_drop_psk(k);
+    use_constants(k);
 }
+
+/* ---- The transcript ---- */
 
 void key_schedule_add(struct key_schedule *k, struct bytes message)
 {
@@ -116,12 +118,11 @@ void key_schedule_transcript(const struct key_schedule *k, uint8_t ret_hash[HASH
 
 void key_schedule_retry(struct key_schedule *k)
 {
-    enum { MESSAGE_HASH = 254 };
-    uint8_t message[4 + HASH_BYTES_MOST] = { MESSAGE_HASH, 0, 0, k->bytes };
+    uint8_t message[HANDSHAKE_HEADER + HASH_BYTES_MOST] = { HANDSHAKE_MESSAGE_HASH, 0, 0, k->bytes };
 
-    key_schedule_transcript(k, message + 4);
+    key_schedule_transcript(k, message + HANDSHAKE_HEADER);
     hash_start(&k->transcript, k->hash);
-    key_schedule_add(k, bytes_of(message, 4 + (size_t)k->bytes));
+    key_schedule_add(k, bytes_of(message, HANDSHAKE_HEADER + (size_t)k->bytes));
 }
 
 /* ---- The secrets ---- */

@@ -26,8 +26,6 @@ struct key_schedule {
 void key_schedule_start(struct key_schedule *k, enum hash hash);
 /* With a PSK, as long as the hash, from the beginning on. */
 void key_schedule_use_psk(struct key_schedule *k, struct bytes psk);
-/* Without one after all. */
-void key_schedule_drop_psk(struct key_schedule *k);
 /* A whole message, header included. */
 void key_schedule_add(struct key_schedule *k, struct bytes message);
 /* The ClientHello, which is all that was added, is replaced by its hash, since a HelloRetryRequest follows (RFC 8446 4.4.1). */

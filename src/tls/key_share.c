@@ -274,8 +274,8 @@ static int take_pair(struct batch *b, uint8_t *ret_private, uint8_t *ret_public)
     return 0;
 }
 
-/* The library (2021.12.1) counts in five limbs of 52 bits, and loses a carry that has to go through a whole limb of ones: it then comes to a
- * wrong result, also for p - 1, a point of small order, where the result must be zero. In what a ladder comes across by itself that
+/* The library (2021.12.1) counts in five limbs of 52 bits, and loses a carry that has to go through a whole limb of ones: it then comes
+ * to a wrong result, also for p - 1, a point of small order, where the result must be zero. In what a ladder comes across by itself that
  * happens once in 2^38 agreements or so, and the handshake fails; a client may choose a coordinate for it. Whatever has a limb
  * that begins with sixteen bits alike goes to OpenSSL: one in 6,500 of honest coordinates. */
 bool x25519_is_ordinary(const uint8_t coordinate[X25519_BYTES])

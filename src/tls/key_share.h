@@ -13,14 +13,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "tls/batch.h"
-
-/* RFC 8446 4.2.7 */
-enum named_group {
-    GROUP_P256 = 0x0017,
-    GROUP_P384 = 0x0018,
-    GROUP_X25519 = 0x001d,
-    GROUP_X25519MLKEM768 = 0x11ec,
-};
+#include "tls/wire.h"
 
 enum { KEY_SHARE_MOST = 1120, KEY_SECRET_MOST = 64 }; /* bytes */
 

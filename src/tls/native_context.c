@@ -16,12 +16,12 @@ static const struct context_group known_groups[] = {
     { GROUP_X25519, true, false, "X25519" },
     { GROUP_P256, true, false, "P-256" },
     { GROUP_P384, true, false, "P-384" },
-    { 0x11eb, false, false, "SecP256r1MLKEM768" },
-    { 0x11ed, false, false, "SecP384r1MLKEM1024" },
-    { 0x0019, false, false, "P-521" },
-    { 0x001e, false, false, "X448" },
-    { 0x0100, false, false, "ffdhe2048" },
-    { 0x0101, false, false, "ffdhe3072" },
+    { GROUP_P256MLKEM768, false, false, "SecP256r1MLKEM768" },
+    { GROUP_P384MLKEM1024, false, false, "SecP384r1MLKEM1024" },
+    { GROUP_P521, false, false, "P-521" },
+    { GROUP_X448, false, false, "X448" },
+    { GROUP_FFDHE2048, false, false, "ffdhe2048" },
+    { GROUP_FFDHE3072, false, false, "ffdhe3072" },
 };
 
 static bool add_group(struct native_context *c, struct bytes name)
@@ -66,14 +66,13 @@ static bool add_groups(struct native_context *c, const struct tls_policy *policy
 
 static bool add_suite(struct native_context *c, struct bytes name)
 {
-    static const uint16_t codes[] = { 0x1301, 0x1302, 0x1303 };
+    const struct suite *suite = suite_named(name);
 
-    for (size_t i = 0; i < COUNT_OF(codes); i++)
-        if (bytes_equal_text(name, suite_find(codes[i])->name) && c->suite_count < CONTEXT_SUITES_MOST) {
-            c->suites[c->suite_count++] = codes[i];
-            return true;
-        }
-    return false;
+    if (!suite)
+        return false;
+    CHECK(c->suite_count < CONTEXT_SUITES_MOST); /* each once */
+    c->suites[c->suite_count++] = suite->code;
+    return true;
 }
 
 static bool add_policy(struct native_context *c, const struct tls_policy_options *options)
@@ -158,11 +157,11 @@ static struct bytes end_message(struct message *m, size_t start)
 /* CertificateEntry.extensions of the leaf (RFC 8446 4.4.2.1; RFC 6962 3.3). */
 static void put_leaf_extensions(struct message *m, const struct tls_server_parts *parts, unsigned variant)
 {
-    enum { STATUS_REQUEST = 5, SIGNED_CERTIFICATE_TIMESTAMP = 18, OCSP = 1 };
+    enum { OCSP = 1 };
     size_t extensions = begin(m, 2), content;
 
     if (variant & WITH_STAPLE) {
-        put_number(m, STATUS_REQUEST, 2);
+        put_number(m, EXTENSION_STATUS_REQUEST, 2);
         content = begin(m, 2);
         put_number(m, OCSP, 1);
         put_number(m, parts->staple.size, 3);
@@ -170,7 +169,7 @@ static void put_leaf_extensions(struct message *m, const struct tls_server_parts
         set_length(m, content, 2);
     }
     if (variant & WITH_SCTS) {
-        put_number(m, SIGNED_CERTIFICATE_TIMESTAMP, 2);
+        put_number(m, EXTENSION_SCT, 2);
         put_number(m, parts->scts.size, 2);
         put(m, parts->scts.at, parts->scts.size);
     }
@@ -253,16 +252,18 @@ static bool add_request(struct native_context *c, const STACK_OF(X509_NAME) * na
 {
     struct message m = { 0 };
     size_t start = begin_message(&m, HANDSHAKE_CERTIFICATE_REQUEST), extensions, content, list;
-    struct bytes schemes = client_signature_schemes();
     const unsigned char *der;
     size_t bytes;
 
     put_number(&m, 0, 1); /* certificate_request_context */
     extensions = begin(&m, 2);
     put_number(&m, EXTENSION_SIGNATURE_ALGORITHMS, 2);
-    put_number(&m, schemes.size + 2, 2);
-    put_number(&m, schemes.size, 2);
-    put(&m, schemes.at, schemes.size);
+    content = begin(&m, 2);
+    list = begin(&m, 2);
+    for (size_t i = 0; client_signature_scheme(i); i++)
+        put_number(&m, client_signature_scheme(i), 2);
+    set_length(&m, list, 2);
+    set_length(&m, content, 2);
     if (sk_X509_NAME_num(names) > 0) {
         put_number(&m, EXTENSION_CERTIFICATE_AUTHORITIES, 2);
         content = begin(&m, 2);
@@ -304,8 +305,9 @@ struct native_context *native_context_new(const struct tls_server_parts *parts, 
     c->signer = signer_new(parts->key);
     ok = c->signer && add_policy(c, policy) && add_certificates(c, parts);
     if (ok && c->clients != TLS_CLIENT_OFF) {
-        ok = X509_STORE_up_ref(roots) == 1 && add_request(c, ca_names);
-        c->client_roots = roots;
+        ok = X509_STORE_up_ref(roots) == 1;
+        c->client_roots = ok ? roots : NULL;
+        ok = ok && add_request(c, ca_names);
     }
     ERR_clear_error();
     if (ok)

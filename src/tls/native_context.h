@@ -20,6 +20,7 @@ struct suite {
 };
 /* NULL: it is none of ours. */
 const struct suite *suite_find(uint16_t code);
+const struct suite *suite_named(struct bytes name);
 
 /* A group of the policy, by its number (RFC 8446 4.2.7). */
 struct context_group {
@@ -60,7 +61,8 @@ struct native_context *native_context_new(const struct tls_server_parts *parts, 
                                           const STACK_OF(X509_NAME) * ca_names);
 void native_context_free(struct native_context *context); /* accepts NULL */
 
-/* The signature schemes that clients' certificates and their CertificateVerify may have; big-endian pairs. */
-struct bytes client_signature_schemes(void);
+/* The signature schemes that clients' certificates and their CertificateVerify may have, the one that we prefer first: the one of
+ * that index, from 0 on; 0: there are no more. */
+uint16_t client_signature_scheme(size_t i);
 
 #endif

@@ -11,18 +11,10 @@
 #define TLS_RECORD_H
 
 #include "tls/aead.h"
+#include "tls/wire.h"
 
-enum content_type {
-    CONTENT_CHANGE_CIPHER_SPEC = 20,
-    CONTENT_ALERT = 21,
-    CONTENT_HANDSHAKE = 22,
-    CONTENT_APPLICATION_DATA = 23,
-};
-
-enum {
-    RECORD_HEADER = 5,             /* bytes */
+enum { /* bytes */
     RECORD_EXPLICIT_NONCE = 8,
-    RECORD_PLAIN_MOST = 16384,     /* of content (RFC 8446 5.1) */
     RECORD_CIPHER_MOST_1_3 = RECORD_PLAIN_MOST + 1 + AEAD_TAG, /* behind the header: content, type and padding have a limit (RFC 8446
                                                                   5.4), which with tags of this size is below that of 5.2 */
     RECORD_CIPHER_MOST_1_2 = RECORD_PLAIN_MOST + 2048, /* RFC 5246 6.2.3 */

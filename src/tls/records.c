@@ -4,13 +4,9 @@
 #include "tls/client_hello.h"
 
 enum {
-    MESSAGE_HEADER = 4,
-    MESSAGE_HELLO_REQUEST = 0,
-    MESSAGE_CLIENT_HELLO = 1,
-    MESSAGE_KEY_UPDATE = 24,
     UPDATE_NOT_REQUESTED = 0,
     UPDATE_REQUESTED = 1,
-    UPDATE_RECORD = RECORD_HEADER + MESSAGE_HEADER + 1 + 1 + AEAD_TAG, /* bytes: TLS 1.3's alone */
+    UPDATE_RECORD = RECORD_HEADER + HANDSHAKE_HEADER + 1 + 1 + AEAD_TAG, /* bytes: TLS 1.3's alone */
 };
 
 /* Where our own key is updated: two thirds of what it may seal. */
@@ -100,7 +96,7 @@ static int put_record(struct tls_records *r, enum content_type type, struct byte
 /* Says that our next records are under the next key, and makes it so. */
 static int send_update(struct tls_records *r, uint8_t request, struct buffer *out)
 {
-    const uint8_t message[] = { MESSAGE_KEY_UPDATE, 0, 0, 1, request };
+    const uint8_t message[] = { HANDSHAKE_KEY_UPDATE, 0, 0, 1, request };
     int error = put_record(r, CONTENT_HANDSHAKE, bytes_of(message, sizeof message), out);
 
     r->update_owed = false;
@@ -137,12 +133,12 @@ static int take_key_update(struct tls_records *r, bool is_last)
 
     if (!is_last) /* what follows would be under the key before (RFC 8446 5.1) */
         return fail(r, -E_TLS, ALERT_UNEXPECTED_MESSAGE);
-    if (message[MESSAGE_HEADER] > UPDATE_REQUESTED)
+    if (message[HANDSHAKE_HEADER] > UPDATE_REQUESTED)
         return fail(r, -E_TLS, ALERT_ILLEGAL_PARAMETER);
     if (r->updates == RECORDS_UPDATES_MOST)
         return fail(r, -E_FLOOD, ALERT_UNEXPECTED_MESSAGE);
     r->updates++;
-    if (message[MESSAGE_HEADER] == UPDATE_REQUESTED && !r->finished)
+    if (message[HANDSHAKE_HEADER] == UPDATE_REQUESTED && !r->finished)
         r->update_owed = true;
     error = update_key(r, &r->read);
     r->read_renewed = true;
@@ -154,9 +150,9 @@ static int check_message(struct tls_records *r)
 {
     const uint8_t *m = r->part;
 
-    if (r->read.version == 0x0303 && m[0] == (r->is_client ? MESSAGE_HELLO_REQUEST : MESSAGE_CLIENT_HELLO))
+    if (r->read.version == 0x0303 && m[0] == (r->is_client ? HANDSHAKE_HELLO_REQUEST : HANDSHAKE_CLIENT_HELLO))
         return fail(r, -E_TLS, ALERT_NO_RENEGOTIATION);
-    if (r->read.version == 0x0303 || m[0] != MESSAGE_KEY_UPDATE)
+    if (r->read.version == 0x0303 || m[0] != HANDSHAKE_KEY_UPDATE)
         return fail(r, -E_TLS, ALERT_UNEXPECTED_MESSAGE);
     if (m[1] || m[2] || m[3] != 1)
         return fail(r, -E_TLS, ALERT_DECODE_ERROR);
@@ -170,7 +166,7 @@ static int take_handshake(struct tls_records *r, const uint8_t *content, size_t 
 
     for (size_t i = 0; i < bytes && !error; i++) {
         r->part[r->part_bytes++] = content[i];
-        if (r->part_bytes == MESSAGE_HEADER)
+        if (r->part_bytes == HANDSHAKE_HEADER)
             error = check_message(r);
         if (r->part_bytes == sizeof r->part && !error) {
             r->part_bytes = 0;
@@ -355,7 +351,7 @@ bool records_key_is_used_up(const struct tls_records *r, uint64_t sequence)
 size_t records_word(const struct tls_records *r, bool at_end, enum content_type *ret_type,
                     uint8_t ret_word[RECORDS_WORD])
 {
-    static const uint8_t update[RECORDS_WORD] = { MESSAGE_KEY_UPDATE, 0, 0, 1, UPDATE_NOT_REQUESTED };
+    static const uint8_t update[RECORDS_WORD] = { HANDSHAKE_KEY_UPDATE, 0, 0, 1, UPDATE_NOT_REQUESTED };
     const bool is_failed = r->alert_owed || (at_end && r->alert_due); /* whoever finishes asks for no more data */
 
     if (r->finished)

@@ -9,7 +9,8 @@
  * very place in `out` where the record will be (records_seal_staged).
  *
  * KeyUpdate (RFC 8446 4.6.3): a peer's is followed, and answered once however often it asked before we write; who sends
- * nothing else is a flood, and so is who sends more of them than records_forgive() lets time make up for, content or not. Our own key is updated before it has sealed as much as it may (RFC 8446 5.5).
+ * nothing else is a flood, and so is who sends more of them than records_forgive() lets time make up for, content or not. Our
+ * own key is updated before it has sealed as much as it may (RFC 8446 5.5).
  * Record size: after a pause the first bytes leave in records that fit a TCP segment, so that the peer can open them as they
  * come; a stream gets records of the full size.
  *
@@ -66,8 +67,8 @@ static inline void records_forgive(struct tls_records *r, uint64_t updates)
 
 /* Opens records out of cipher, one after the other, into plain (room bytes), until either is used up.
  * Returns the bytes of plaintext (> 0); 0 after the peer's close_notify (each time); -E_AGAIN (an incomplete record, or no
- * room); -E_TLS_ALERT (a fatal alert came); -E_TLS, -E_FLOOD, -E_RECORD_LIMIT, -E_CRYPTO, -E_MEMORY (an alert is owed). An end or an error comes after the
- * data before it, and stays. After each call see records_owes(). */
+ * room); -E_TLS_ALERT (a fatal alert came); -E_TLS, -E_FLOOD, -E_RECORD_LIMIT, -E_CRYPTO, -E_MEMORY (an alert is owed). An end
+ * or an error comes after the data before it, and stays. After each call see records_owes(). */
 int records_open(struct tls_records *r, struct buffer *cipher, uint8_t *plain, size_t room) MUST_USE;
 /* Whether records_open has something to say without further bytes. */
 static inline bool records_have_more(const struct tls_records *r)

@@ -81,7 +81,8 @@ void tls_session_free(struct tls_session *s);
  * no room for waits for the next call, which may come with an empty `in`. Once failed, a session stays so.
  * Returns 0 when the handshake is complete, -E_AGAIN when more bytes are needed (send what is in out),
  * -E_PENDING when the thread's batch works for it: call again when the waiter was told (what is in out may wait), -E_TLS,
- * -E_TLS_ALERT, -E_CLIENT_CERTIFICATE (of a client: -E_SERVER_CERTIFICATE), -E_MEMORY, -E_CRYPTO: see tls_session_failure; send what is in out, then close. */
+ * -E_TLS_ALERT, -E_CLIENT_CERTIFICATE (of a client: -E_SERVER_CERTIFICATE), -E_LIMIT, -E_MEMORY, -E_CRYPTO: see
+ * tls_session_failure; send what is in out, then close. */
 int tls_session_handshake(struct tls_session *s, struct bytes *in, struct buffer *out) MUST_USE;
 /* The handshake is complete, and its facts were taken: gives the keys of both directions to the caller, who protects records
  * from here on (records.h), and frees the library's object, by far the largest part of a connection. The session then

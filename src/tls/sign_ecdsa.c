@@ -13,9 +13,7 @@
 #include "base/generation.h"
 #include "tls/signer_inside.h"
 
-enum {
-    DRAWS_MOST = 64
-}; /* of which one in 2^32 is above the order: more than one in a row means that it is no randomness */
+enum { DRAWS_MOST = 64 }; /* of which one in 2^32 is above the order: so many in a row mean that it is no randomness */
 
 /* The order of P-256's group, FIPS 186-5 / SP 800-186 3.2.1.3; least significant word first. */
 static const mb_word order[P256_WORDS] = {
@@ -56,8 +54,8 @@ static bool is_zero(const mb_word a[P256_WORDS])
     return (a[0] | a[1] | a[2] | a[3]) == 0;
 }
 
-/* Uniform in [1, n-1]: what falls outside is drawn again (FIPS 186-5 A.3.2), which tells nothing of what falls inside. A function of its own in every
- * build: tests/memcheck lets a secret decide here. */
+/* Uniform in [1, n-1]: what falls outside is drawn again (FIPS 186-5 A.3.2), which tells nothing of what falls inside. A function of
+ * its own in every build: tests/memcheck lets a secret decide here. */
 __attribute__((noinline)) static int draw(struct batch *b, mb_word ret_nonce[P256_WORDS])
 {
     mb_word rest[P256_WORDS];

@@ -12,21 +12,9 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "tls/batch.h"
+#include "tls/wire.h"
 
 struct evp_pkey_st;
-
-/* RFC 8446 4.2.3: those that a server may sign a handshake with. */
-enum signature_scheme {
-    SCHEME_ECDSA_SECP256R1_SHA256 = 0x0403,
-    SCHEME_ECDSA_SECP384R1_SHA384 = 0x0503,
-    SCHEME_RSA_PSS_RSAE_SHA256 = 0x0804,
-    SCHEME_RSA_PSS_RSAE_SHA384 = 0x0805,
-    SCHEME_RSA_PSS_RSAE_SHA512 = 0x0806,
-    SCHEME_ED25519 = 0x0807,
-    SCHEME_RSA_PSS_PSS_SHA256 = 0x0809,
-    SCHEME_RSA_PSS_PSS_SHA384 = 0x080a,
-    SCHEME_RSA_PSS_PSS_SHA512 = 0x080b,
-};
 
 enum { SIGNATURE_MOST = 1024 }; /* bytes: RSA with 8192 bits */
 

@@ -44,13 +44,13 @@ static inline bool traffic_keys_are_explicit(const struct traffic_keys *keys)
 /* TLS 1.3: fills in key and iv of both directions from their secrets; the sequence numbers are the caller's.
  * Returns 0 or -E_CRYPTO. */
 int traffic_keys_expand(struct traffic_keys *keys) MUST_USE;
-/* The same of one direction; key is one of keys' two. */
+/* The same of one direction, whoever has it; of keys the suite counts alone: version, aead, secret_bytes. */
 void traffic_key_expand(const struct traffic_keys *keys, struct traffic_key *key);
 /* TLS 1.2: the same from the master secret (48 bytes) and both randoms (32 bytes each). */
 int traffic_keys_expand_master(struct traffic_keys *keys, struct bytes master, struct bytes client_random,
                                struct bytes server_random, bool is_client) MUST_USE;
-/* TLS 1.3: the direction's next generation, from sequence number 0 on (RFC 8446 7.2); key is one of keys' two. Returns 0
- * or -E_CRYPTO. */
+/* TLS 1.3: the direction's next generation, from sequence number 0 on (RFC 8446 7.2); likewise. Returns 0 or
+ * -E_CRYPTO. */
 int traffic_key_update(const struct traffic_keys *keys, struct traffic_key *key) MUST_USE;
 
 void traffic_keys_wipe(struct traffic_keys *keys);

@@ -4,8 +4,9 @@
  *
  * A link waits until its connection stands and the server allows one more stream (the first goes at once, others when
  * SETTINGS have said how many may). Connections are listed with their backend while they take links: also while they are
- * being made, so that a burst of requests to a new server makes no more connections than it needs. When all are full another one is made, up to pool.h2_connections; beyond that links wait with the backend
- * for the first stream that comes free, for as long as the exchange bears with it (timeouts.connect).
+ * being made, so that a burst of requests to a new server makes no more connections than it needs. When all are full another
+ * one is made, up to pool.h2_connections; beyond that links wait with the backend for the first stream that comes free, for as
+ * long as the exchange bears with it (timeouts.connect).
  *
  *     listed: connecting --> open <--> idle --idle_time--> GOAWAY, closed
  *     not listed: leaving (GOAWAY came: its streams go on, its waiting links move) --> closed with its last link

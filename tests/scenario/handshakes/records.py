@@ -9,6 +9,7 @@ from support.client import get
 from support.hello import record
 from support.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, FATAL, HANDSHAKE, WARNING
 from support.tls13 import CCS
+from support.tls13_hello import MAX_FRAGMENT_LENGTH, Extension
 
 OTHER_DECODE = Other((DECODE_ERROR, UNEXPECTED_MESSAGE), "OpenSSL takes the one for the other")
 
@@ -238,6 +239,25 @@ for _more in (2, 100):
         c.send(c.seal(data, HANDSHAKE, padding=16384 - len(data) + more))
         c.change_keys()
         c.send(c.seal(get()))
+
+
+for _code, _most in ((1, 512), (4, 4096)):
+    @row("RFC 6066 4", f"a protected record of more than the {_most} bytes of max_fragment_length", RECORD_OVERFLOW)
+    def _(c, code=_code, most=_most):
+        c.hello.put(Extension(MAX_FRAGMENT_LENGTH, bytes([code])))
+        c.send_hello()
+        c.read_flight()
+        c.send(c.seal(c.finished() + bytes(most - 35), HANDSHAKE))
+
+    @row("RFC 6066 4", f"a Finished with padding up to the {_most} bytes of max_fragment_length", None)
+    def _(c, code=_code, most=_most):
+        c.hello.put(Extension(MAX_FRAGMENT_LENGTH, bytes([code])))
+        c.send_hello()
+        c.read_flight()
+        data = c.finished()
+        c.transcript += data
+        c.send(c.seal(data, HANDSHAKE, padding=most - len(data)))
+        c.change_keys()
 
 
 for _size in (0, 1, 15, 16):

@@ -209,6 +209,8 @@ static void a_staple_that_no_extension_holds_is_not_ours_to_send(void **state)
 
 static void the_request_names_schemes_and_authorities(void **state)
 {
+    static const uint16_t schemes[] = { 0x0403, 0x0503, 0x0603, 0x0807, 0x0808, 0x0809, 0x080a,
+                                        0x080b, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601 };
     struct tls_policy_options policy = plain_policy();
     struct tls_server_parts parts = { .policy = &policy, .leaf = leaf.cert, .chain = chain, .key = leaf.key };
     X509_STORE *roots = X509_STORE_new();
@@ -235,7 +237,9 @@ static void the_request_names_schemes_and_authorities(void **state)
     content = cursor_vector(&extensions, 2);
     list = cursor_vector(&content, 2);
     assert_int_equal(cursor_left(&content), 0);
-    assert_true(bytes_equal(bytes_of(list.at, cursor_left(&list)), client_signature_schemes()));
+    for (size_t i = 0; i < COUNT_OF(schemes); i++)
+        assert_int_equal(cursor_u16(&list), schemes[i]);
+    assert_int_equal(cursor_left(&list), 0);
     assert_int_equal(cursor_u16(&extensions), EXTENSION_CERTIFICATE_AUTHORITIES);
     content = cursor_vector(&extensions, 2);
     list = cursor_vector(&content, 2);
