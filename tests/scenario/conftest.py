@@ -6,6 +6,7 @@ import pytest
 
 from support import unlade as unlade_module
 from support.backend import Backend
+from support.faces import ENGINES, Faces
 from support.nginx import Nginx
 from support.pki import Pki
 from support.ports import free_port
@@ -47,6 +48,22 @@ def nginx(tmp_path_factory):
     server = Nginx(tmp_path_factory.mktemp("nginx")).start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory, pki):
+    """Listeners for handshakes, a set for each engine; they answer "ok"."""
+    server = Backend()
+    with Faces(tmp_path_factory.mktemp("faces"), pki, server) as made:
+        yield made
+        assert not made.proxy.findings(), made.proxy.stderr
+    server.stop()
+
+
+@pytest.fixture(params=ENGINES)
+def who(request):
+    """The engine of a face."""
+    return request.param
 
 
 @pytest.fixture

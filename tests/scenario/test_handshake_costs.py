@@ -4,22 +4,12 @@ Compared is the time on the processor that Unlade takes for so many of one kind 
 load on the machine hardly changes; what must not be grows by factors of a hundred."""
 import pytest
 
-from support.backend import Backend
-from support.faces import ENGINES, Faces
+from support.faces import ENGINES
 from support.processes import cpu_seconds
 from support.tls13 import Client
 from support.tls13_hello import Hello, alpn, groups, key_share, padding, pre_shared_key
 
 pytestmark = pytest.mark.tls
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory, pki):
-    backend = Backend()
-    with Faces(tmp_path_factory.mktemp("costs"), pki, backend) as made:
-        yield made
-        assert not made.proxy.findings(), made.proxy.stderr
-    backend.stop()
 
 
 @pytest.fixture(params=ENGINES)

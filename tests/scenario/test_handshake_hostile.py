@@ -5,9 +5,9 @@ import socket
 import pytest
 
 from handshakes.client_hello import rich
-from support.backend import Backend, response
+from support.backend import response
 from support.client import get
-from support.faces import ENGINES, Faces
+from support.faces import ENGINES
 from support.hello import record
 from support.raw import reset
 from support.tls13 import COMPRESSED_CERTIFICATE, Alert, Client, Ended, Reader
@@ -17,20 +17,6 @@ from support.tls13_keys import ECDSA_P256, P256, P384, X25519
 pytestmark = pytest.mark.tls
 
 ANSWER = response(b"ok")
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory, pki):
-    backend = Backend()
-    with Faces(tmp_path_factory.mktemp("hostile"), pki, backend) as made:
-        yield made
-        assert not made.proxy.findings(), made.proxy.stderr
-    backend.stop()
-
-
-@pytest.fixture(params=ENGINES)
-def who(request):
-    return request.param
 
 
 def finish(c, face):

@@ -26,20 +26,6 @@ ANSWER = response(b"ok")
 NEW_SESSION_TICKET = 4
 
 
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory, pki):
-    backend = Backend()
-    with Faces(tmp_path_factory.mktemp("server"), pki, backend) as made:
-        yield made
-        assert not made.proxy.findings(), made.proxy.stderr
-    backend.stop()
-
-
-@pytest.fixture(params=ENGINES)
-def who(request):
-    return request.param
-
-
 @pytest.fixture
 def face(faces, who):
     return faces[who, "plain"]
