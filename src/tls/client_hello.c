@@ -465,6 +465,23 @@ bool client_hello_offers_psk_dhe(const struct client_hello *h)
     return bytes_find(h->psk_modes, PSK_DHE_KE) < h->psk_modes.size;
 }
 
+struct bytes alpn_choose(struct bytes ours, struct bytes theirs)
+{
+    struct cursor preferred = cursor_of(ours);
+
+    while (cursor_left(&preferred)) {
+        struct cursor own = cursor_vector(&preferred, 1), offered = cursor_of(theirs);
+
+        while (cursor_left(&offered) && !offered.failed) {
+            struct cursor name = cursor_vector(&offered, 1);
+
+            if (bytes_equal(bytes_of(name.at, cursor_left(&name)), bytes_of(own.at, cursor_left(&own))))
+                return bytes_of(own.at, cursor_left(&own));
+        }
+    }
+    return BYTES_NONE;
+}
+
 struct bytes client_hello_share(const struct client_hello *h, uint16_t group)
 {
     struct cursor entries = cursor_of(h->key_shares);

@@ -59,6 +59,8 @@ bool client_hello_offers_suite(const struct client_hello *h, uint16_t suite);
 bool client_hello_offers_signature(const struct client_hello *h, uint16_t scheme);
 bool client_hello_offers_group(const struct client_hello *h, uint16_t group);
 bool client_hello_offers_compression(const struct client_hello *h, uint16_t algorithm);
+/* RFC 7301 3.2: the first of our names that is among theirs, a view of ours; both as in a ProtocolNameList. Empty: none. */
+struct bytes alpn_choose(struct bytes ours, struct bytes theirs);
 /* The share of a group; empty: there is none. */
 struct bytes client_hello_share(const struct client_hello *h, uint16_t group);
 /* Whether PSKs may be used with (EC)DHE: psk_dhe_ke. */

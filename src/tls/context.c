@@ -166,31 +166,18 @@ bool context_set_alpn(struct tls_context *context, const char *const *alpn, cons
     return true;
 }
 
-/* RFC 7301 3.2: ours in our order; "no overlap" is fatal: no_application_protocol. */
+/* No overlap is fatal: no_application_protocol (RFC 7301 3.2). */
 static int choose_alpn(SSL *ssl, const unsigned char **ret_name, unsigned char *ret_size, const unsigned char *offered,
                        unsigned offered_bytes, void *argument)
 {
     const struct tls_context *context = argument;
+    struct bytes name = alpn_choose(bytes_of(context->alpn, context->alpn_size), bytes_of(offered, offered_bytes));
 
-    struct cursor preferred = cursor_of(bytes_of(context->alpn, context->alpn_size));
-
-    while (cursor_left(&preferred)) {
-        struct cursor ours = cursor_vector(&preferred, 1);
-        struct cursor theirs = cursor_of(bytes_of(offered, offered_bytes));
-
-        while (cursor_left(&theirs)) {
-            struct cursor name = cursor_vector(&theirs, 1);
-
-            if (name.failed)
-                return SSL_TLSEXT_ERR_ALERT_FATAL;
-            if (!bytes_equal(bytes_of(name.at, cursor_left(&name)), bytes_of(ours.at, cursor_left(&ours))))
-                continue;
-            *ret_name = ours.at;
-            *ret_size = (unsigned char)cursor_left(&ours);
-            return SSL_TLSEXT_ERR_OK;
-        }
-    }
-    return SSL_TLSEXT_ERR_ALERT_FATAL;
+    if (name.size == 0)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *ret_name = name.at;
+    *ret_size = (unsigned char)name.size;
+    return SSL_TLSEXT_ERR_OK;
 }
 
 /* RFC 6066 3: a server that used the name says so. It was used before the context was chosen. */

@@ -136,27 +136,17 @@ static int fail(struct handshake *h, uint8_t alert, const char *reason)
     return handshake_fail(h, -E_TLS, alert, reason);
 }
 
-/* RFC 7301 3.2: ours in our order. */
 static int choose_alpn(struct handshake *h, const struct client_hello *hello)
 {
-    struct cursor preferred = cursor_of(h->context->alpn);
+    struct bytes name = alpn_choose(h->context->alpn, hello->alpn);
 
     if (hello->alpn.size == 0 || h->context->alpn.size == 0)
         return 0;
-    while (cursor_left(&preferred)) {
-        struct cursor ours = cursor_vector(&preferred, 1), theirs = cursor_of(hello->alpn);
-
-        while (cursor_left(&theirs)) {
-            struct cursor name = cursor_vector(&theirs, 1);
-
-            if (bytes_equal(bytes_of(name.at, cursor_left(&name)), bytes_of(ours.at, cursor_left(&ours)))) {
-                h->alpn = ours.at;
-                h->alpn_bytes = (uint8_t)cursor_left(&ours);
-                return 0;
-            }
-        }
-    }
-    return fail(h, ALERT_NO_APPLICATION_PROTOCOL, "no application protocol in common");
+    if (name.size == 0)
+        return fail(h, ALERT_NO_APPLICATION_PROTOCOL, "no application protocol in common");
+    h->alpn = name.at;
+    h->alpn_bytes = (uint8_t)name.size;
+    return 0;
 }
 
 /* RFC 8446 9.2: what must come together. */

@@ -445,6 +445,34 @@ static void alerts_have_names_and_bytes(void **state)
     assert_string_equal(alert_name(255), "unknown");
 }
 
+static void of_our_protocols_the_first_is_chosen_that_is_offered(void **state)
+{
+    static const struct {
+        const char *ours, *theirs, *chosen; /* NULL: none */
+    } cases[] = {
+        { "\2h2\10http/1.1", "\10http/1.1\2h2", "h2" },
+        { "\10http/1.1\2h2", "\2h2\10http/1.1", "http/1.1" },
+        { "\2h2\10http/1.1", "\3foo\10http/1.1", "http/1.1" },
+        { "\2h2", "\2h3\1h\3h2x", NULL },
+        { "\2h2", "", NULL },
+        { "", "\2h2", NULL },
+        { "\2h2", "\3foo\11h2", NULL }, /* the last one is cut off */
+        { "\2h2", "\2h2\11h2", "h2" },
+    };
+
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct bytes ours = bytes_of_text(cases[i].ours);
+        struct bytes chosen = alpn_choose(ours, bytes_of_text(cases[i].theirs));
+
+        if (!cases[i].chosen) {
+            assert_int_equal(chosen.size, 0);
+            continue;
+        }
+        assert_true(bytes_equal_text(chosen, cases[i].chosen));
+        assert_true(chosen.at > ours.at && chosen.at + chosen.size <= ours.at + ours.size);
+    }
+}
+
 static int set_up(void **state)
 {
     arena_init(&arena, NULL, SIZE_MAX);
@@ -475,6 +503,7 @@ int main(void)
         cmocka_unit_test(bodies_have_exact_lengths),
         cmocka_unit_test(compression_is_null_and_versions_are_tls),
         cmocka_unit_test(reads_what_openssl_sends),
+        cmocka_unit_test(of_our_protocols_the_first_is_chosen_that_is_offered),
         cmocka_unit_test(alerts_have_names_and_bytes),
     };
 
