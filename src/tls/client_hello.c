@@ -383,7 +383,8 @@ static int read_body(struct cursor body, struct client_hello *h, uint8_t *ret_al
     }
     if (error)
         return error;
-    if (h->legacy_version >> 8 != 3 || h->legacy_version == 0x0300) /* RFC 8446 D.5 */
+    /* RFC 8446 D.5. What is above all that there is means the best that we have (4.2.1, RFC 5246 E.1). */
+    if (h->legacy_version <= 0x0300)
         return refuse(ALERT_PROTOCOL_VERSION, ret_alert);
     /* "null" must be among the compression methods, and in TLS 1.3 alone (RFC 5246 7.4.1.2, RFC 8446 4.1.2). */
     struct bytes methods = bytes_of(compressions.at, cursor_left(&compressions));

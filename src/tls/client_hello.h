@@ -12,8 +12,9 @@
 #include "base/hostname.h"
 
 enum {
-    CLIENT_HELLO_MOST = 65000,      /* bytes of the message; what needs more is refused */
-    CLIENT_HELLO_WIRE_MOST = 65536, /* bytes in which it must have come, so that records of one byte have an end too */
+    CLIENT_HELLO_MOST = 66560,      /* bytes of the message: 65,535 of extensions, and hundreds of suites; more is refused */
+    CLIENT_HELLO_WIRE_MOST = 67000, /* bytes in which it must have come, so that records of one byte have an end too:
+                                     * what a BUFFER_LARGE holds */
 };
 
 struct client_hello {

@@ -319,6 +319,15 @@ def test_tls_1_2_is_marked_as_less_than_the_server_speaks(face):
     assert 43 not in r.extensions()
 
 
+@pytest.mark.parametrize("version", [0x0303, 0x0304, 0x03FF, 0x0401, 0x0603, 0xFEFE])
+def test_without_supported_versions_whatever_is_above_tls_1_2_is_tls_1_2(face, version):
+    """4.2.1, RFC 5246 E.1: of the versions before the extension was there, the highest that both speak."""
+    message = plain.message(plain.extensions(versions=()), suites=(0x1301, 0xC02B, 0xC02F))
+    answer = plain.ask(face.port, message[:4] + version.to_bytes(2, "big") + message[6:])
+    assert isinstance(answer, plain.ServerHello), answer
+    assert (answer.version, answer.suite in (0xC02B, 0xC02F)) == (0x0303, True)
+
+
 def test_alerts_are_protected_as_soon_as_there_are_keys(faces, who):
     """6: the client takes no other; before there are keys they are in clear."""
     with Client(faces[who, "plain"].port) as c:

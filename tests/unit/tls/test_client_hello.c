@@ -245,8 +245,8 @@ static void odd_records_are_refused(void **state)
     assert_int_equal(JUDGE_BYTES("\x16\3\1\0\1\1\x16\3\1\0\0"), ALERT_UNEXPECTED_MESSAGE);
     assert_int_equal(JUDGE_BYTES("\x16\3\1\x40\1"), ALERT_RECORD_OVERFLOW);
     assert_int_equal(JUDGE_BYTES("\x16\3\1\0\1\1\x16\4\1\0\1"), ALERT_PROTOCOL_VERSION);
-    assert_int_equal(JUDGE_BYTES("\x16\3\1\x40\0\1\0\xfd\xe4"), -E_AGAIN);           /* 65000 bytes: the most */
-    assert_int_equal(JUDGE_BYTES("\x16\3\1\x40\0\1\0\xfd\xe5"), ALERT_DECODE_ERROR); /* one more */
+    assert_int_equal(JUDGE_BYTES("\x16\3\1\x40\0\1\1\x03\xfc"), -E_AGAIN);           /* 66,560 bytes: the most */
+    assert_int_equal(JUDGE_BYTES("\x16\3\1\x40\0\1\1\x03\xfd"), ALERT_DECODE_ERROR); /* one more */
     assert_int_equal(JUDGE_BYTES("\x16\3\1\x40\0\1\xff\xff\xff"), ALERT_DECODE_ERROR);
     assert_int_equal(JUDGE_BYTES("\x16\3\1\0\6\1\0\0\0\0\0"), ALERT_UNEXPECTED_MESSAGE); /* more behind the message */
 }
@@ -406,6 +406,9 @@ static void compression_is_null_and_versions_are_tls(void **state)
     assert_int_equal(JUDGE_BODY("\3\3" RANDOM "\0\0\2\x13\1\2\1\0"), 0); /* TLS 1.2 with another one on offer */
     assert_int_equal(JUDGE_BODY("\3\3" RANDOM "\0\0\2\x13\1\2\1\0\0\7\0\x2b\0\3\2\3\4"), ALERT_ILLEGAL_PARAMETER);
     assert_int_equal(JUDGE_BODY("\2\0" RANDOM "\0\0\2\x13\1\1\0"), ALERT_PROTOCOL_VERSION);
+    assert_int_equal(JUDGE_BODY("\3\0" RANDOM "\0\0\2\x13\1\1\0"), ALERT_PROTOCOL_VERSION);
+    assert_int_equal(JUDGE_BODY("\4\1" RANDOM "\0\0\2\x13\1\1\0"), 0); /* above all that there is: RFC 5246 E.1 */
+    assert_int_equal(JUDGE_BODY("\xfe\xfe" RANDOM "\0\0\2\x13\1\1\0"), 0);
     assert_int_equal(JUDGE_BODY("\3\1" RANDOM "\0\0\2\x13\1\1\0"), 0); /* the engine refuses it */
 }
 
