@@ -8,6 +8,9 @@
  * it all the same have a ticket of somebody else's, and at most what that one allowed. */
 enum { EARLY_DATA_MOST = 4 * (RECORD_PLAIN_MOST + 256) };
 
+/* Records that say nothing: ChangeCipherSpec and user_canceled. Clients send one or two of them; nobody is kept busy with more. */
+enum { IDLE_RECORDS_MOST = 32 };
+
 /* Where a record is opened; one handshake of a thread at a time. */
 static _Thread_local uint8_t opened[RECORD_CIPHER_MOST_1_3];
 
@@ -18,6 +21,11 @@ static int unexpected(struct handshake *h, const char *reason)
 
 /* ---- Records ---- */
 
+static int skip_idle_record(struct handshake *h)
+{
+    return ++h->idle_records > IDLE_RECORDS_MOST ? unexpected(h, "too many records that say nothing") : 0;
+}
+
 /* RFC 8446 6: whatever its level, an alert other than close_notify and user_canceled is fatal. */
 static int take_alert(struct handshake *h, struct bytes content)
 {
@@ -26,7 +34,7 @@ static int take_alert(struct handshake *h, struct bytes content)
     if (content.size != 2)
         return handshake_fail(h, -E_TLS, ALERT_DECODE_ERROR, "an alert is two bytes");
     if (content.at[1] == ALERT_USER_CANCELED) /* close_notify follows */
-        return h->in.bytes ? unexpected(h, "an alert within a message") : 0;
+        return h->in.bytes ? unexpected(h, "an alert within a message") : skip_idle_record(h);
     h->failure.alert_received = true;
     h->failure.alert = content.at[1];
     return handshake_fail(h, -E_TLS_ALERT, content.at[1], NULL);
@@ -35,7 +43,9 @@ static int take_alert(struct handshake *h, struct bytes content)
 /* RFC 8446 5: a single 1, at any time between the first ClientHello and the client's Finished, is to be dropped. */
 static int skip_change_cipher_spec(struct handshake *h, struct bytes content)
 {
-    return content.size == 1 && content.at[0] == 1 ? 0 : unexpected(h, "not the one ChangeCipherSpec that is allowed");
+    if (content.size != 1 || content.at[0] != 1)
+        return unexpected(h, "not the one ChangeCipherSpec that is allowed");
+    return skip_idle_record(h);
 }
 
 static bool is_early_data(struct handshake *h, size_t bytes)

@@ -77,6 +77,7 @@ struct handshake {
     bool client_spoke; /* a record under the handshake's keys was opened */
     bool skips_early_data;
     bool said_change_cipher_spec;
+    uint8_t idle_records; /* of the client's: taken, and without any effect */
     uint32_t early_bytes; /* of it that were skipped */
     struct message_in in;
     struct buffer *out; /* of the call that runs */

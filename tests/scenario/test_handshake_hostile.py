@@ -1,4 +1,5 @@
 """Clients that break off, change bytes by chance, come with what is somebody else's, or while the configuration changes: over every engine."""
+import dataclasses
 import random
 import socket
 
@@ -96,6 +97,23 @@ def test_a_session_of_another_policy_is_none(faces, who, of, at):
             assert who == "openssl"
             return
         assert not c.resumed and (at == "modern" or c.asked is not None)
+
+
+@pytest.mark.parametrize("change", ["bits", "cut", "longer"])
+def test_a_ticket_that_was_changed_anywhere_is_none(faces, who, change):
+    """4.2.11: who brings one has a full handshake, and no alert: others than we may have made it."""
+    face = faces[who, "plain"]
+    ticket = face.ticket()
+    size = len(ticket.identity)
+    changed = {"bits": [ticket.identity[:i] + bytes([ticket.identity[i] ^ 1 << i % 8]) + ticket.identity[i + 1:] for i in range(size)],
+               "cut": [ticket.identity[:i] for i in range(1, size, 3)],
+               "longer": [ticket.identity + bytes(i) for i in (1, 16, 1000)]}[change]
+    for identity in changed:
+        with Client(face.port) as c:
+            c.offer(dataclasses.replace(ticket, identity=identity))
+            c.send_hello()
+            c.read_flight()
+            assert not c.resumed, identity.hex()
 
 
 def test_a_session_without_a_certificate_is_none_where_one_is_required(faces, who):

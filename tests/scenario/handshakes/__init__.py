@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 CLOSE_NOTIFY, UNEXPECTED_MESSAGE, BAD_RECORD_MAC, RECORD_OVERFLOW, HANDSHAKE_FAILURE = 0, 10, 20, 22, 40
 BAD_CERTIFICATE, UNSUPPORTED_CERTIFICATE, CERTIFICATE_EXPIRED, CERTIFICATE_UNKNOWN = 42, 43, 45, 46
 ILLEGAL_PARAMETER, UNKNOWN_CA, DECODE_ERROR, DECRYPT_ERROR, PROTOCOL_VERSION, INTERNAL_ERROR = 47, 48, 50, 51, 70, 80
-MISSING_EXTENSION, UNSUPPORTED_EXTENSION, CERTIFICATE_REQUIRED, NO_APPLICATION_PROTOCOL = 109, 110, 116, 120
+INAPPROPRIATE_FALLBACK, MISSING_EXTENSION, UNSUPPORTED_EXTENSION, CERTIFICATE_REQUIRED, NO_APPLICATION_PROTOCOL = 86, 109, 110, 116, 120
 COMPLETES = "completes"     # the server takes no offence: its flight comes, or the answer to a request
 ENDS = "ends"               # the connection ends without an alert
 
@@ -59,5 +59,6 @@ def row(section, name, alert, *, at="plain", openssl=None, enforces=(), hybrid=F
 
 def every_row():
     """The whole table."""
-    from handshakes import client_auth, client_hello, psk, records, retry, shares, states  # pylint: disable=unused-import,import-outside-toplevel
+    # pylint: disable-next=unused-import,import-outside-toplevel
+    from handshakes import client_auth, client_hello, excess, offers, psk, records, retry, shares, states, versions
     return ROWS

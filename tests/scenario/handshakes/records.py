@@ -452,16 +452,6 @@ def _(c):
     c.send(CCS)
 
 
-@row("5", "change_cipher_spec without end", (UNEXPECTED_MESSAGE, COMPLETES), enforces=())
-def _(c):
-    """A server may draw a line, and need not."""
-    c.send_hello()
-    c.read_flight()
-    c.send(*[CCS] * 5000)
-    c.finish()
-    c.send(c.seal(get()))
-
-
 # ---- alerts ----
 
 for _content, _name in ((b"\2", "of one byte"), (b"\2\x50\2", "of three bytes"), (b"\2\x50\2\x50", "that is two"), (b"", "without content")):
