@@ -6,7 +6,7 @@ from handshakes import DECODE_ERROR, HANDSHAKE_FAILURE, ILLEGAL_PARAMETER, MISSI
 from handshakes.psk import unknown_ticket
 from handshakes.retry import ask_for_retry
 from support.tls13_hello import (
-    ALPN, AUTHORITIES, COMPRESS_CERTIFICATE, EARLY_DATA, GREASE, KEY_SHARE, MAX_FRAGMENT_LENGTH, POST_HANDSHAKE_AUTH, PSK_MODES, SERVER_NAME,
+    ALPN, AUTHORITIES, COMPRESS_CERTIFICATE, EARLY_DATA, GREASE, KEY_SHARE, MAX_FRAGMENT_LENGTH, POST_HANDSHAKE_AUTH, SERVER_NAME,
     SIGNATURE_ALGORITHMS_CERT, SIGNATURES, STATUS_REQUEST, SUPPORTED_GROUPS, Extension, Vector, alpn, groups, key_share, pre_shared_key,
     psk_modes, record_size_limit, server_name, signature_algorithms, status_request)
 from support.tls13_keys import AES_128_GCM_SHA256, AES_256_GCM_SHA384, P256, P384, X25519
