@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from support.client import get, tls_client
-from support.unlade import binary, command, release_binary, site
+from support.unlade import ROOT, binary, command, release_binary, site
 
 OPENSSL = re.compile(r"^(SSL|TLS|EVP|BIO|BN|EC|RSA|CRYPTO|OPENSSL|OSSL|ERR|X509|ASN1|RAND|HMAC|SHA\d*|PEM|PKCS\d*|ossl|openssl)_")
 
@@ -27,6 +27,26 @@ def test_the_search_for_symbols_of_openssl_finds_them():
     library = next(line.split()[-1] for line in subprocess.run(["ldd", shutil.which("openssl")], capture_output=True, text=True, check=True).stdout
                    .replace(" (0x", "\n(0x").splitlines() if "libcrypto" in line)
     assert any(OPENSSL.match(name) for name in exported(library))
+
+
+def package_of(library):
+    """Debian's; it knows files by the names that they had before /lib became /usr/lib, or after."""
+    path = os.path.realpath(library)
+    for name in (path, path.removeprefix("/usr")):
+        done = subprocess.run(["dpkg-query", "-S", name], capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return done.stdout.split(":")[0].removesuffix("t64")
+    raise AssertionError(f"no package has {library}")
+
+
+def test_the_container_has_every_library_that_the_program_is_linked_with():
+    """And the system's libcrypto, which the multi-buffer library loads; the C library and the compiler's are in every image."""
+    with open(os.path.join(ROOT, "packaging", "Containerfile"), encoding="utf-8") as f:
+        installed = re.search(r"apt-get install (.*?)&&", f.read().replace("\\\n", " ")).group(1).split()
+    needed = re.findall(r"\(NEEDED\).*\[(.*)\]", subprocess.run(["readelf", "-d", release_binary()], capture_output=True, text=True, check=True).stdout)
+    places = dict(re.findall(r"(\S+) => (/\S+)", subprocess.run(["ldd", release_binary()], capture_output=True, text=True, check=True).stdout))
+    packages = {package_of(places[name]) for name in needed if name in places} - {"libc6", "libgcc-s1"}
+    assert len(packages) > 3 and packages | {"libssl3"} <= set(installed), packages
 
 
 def processor_can():
