@@ -188,27 +188,6 @@ static int acknowledge_name(SSL *ssl, int *alert, void *argument)
 
 /* ---- Client certificates ---- */
 
-/* A ticket does not outlive the certificate that its session was authenticated with. */
-static SSL_TICKET_RETURN check_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t name_size,
-                                      SSL_TICKET_STATUS status, void *argument)
-{
-    X509 *peer = session ? SSL_SESSION_get0_peer(session) : NULL;
-    const struct tls_context *context = argument;
-
-    switch (status) {
-    case SSL_TICKET_EMPTY:
-    case SSL_TICKET_NO_DECRYPT:
-        return SSL_TICKET_RETURN_IGNORE_RENEW;
-    case SSL_TICKET_SUCCESS:
-    case SSL_TICKET_SUCCESS_RENEW:
-        if (peer && context->asks_for_certificate && X509_cmp_current_time(X509_get0_notAfter(peer)) <= 0)
-            return SSL_TICKET_RETURN_IGNORE_RENEW;
-        return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
-    default:
-        return SSL_TICKET_RETURN_ABORT;
-    }
-}
-
 /* Every certificate of the file becomes a trust anchor or a link to one. Returns how many roots there are, or -1. */
 static int add_authorities(SSL_CTX *ctx, struct bytes pem, STACK_OF(X509_NAME) * names, size_t *ret_name_bytes)
 {
@@ -269,9 +248,7 @@ static bool set_clients(struct tls_context *context, const struct tls_server_par
     SSL_CTX_set_verify(context->ssl_ctx, mode, session_note_verification);
     SSL_CTX_set_verify_depth(context->ssl_ctx, (int)clients->depth);
     SSL_CTX_set_max_cert_list(context->ssl_ctx, CLIENT_CHAIN_MOST);
-    context->asks_for_certificate = true;
-    return SSL_CTX_set_session_ticket_cb(context->ssl_ctx, NULL, check_ticket, context) == 1 ||
-           context_fail(ret_why, "the library failed");
+    return true;
 }
 
 /* A client that can do better than the share it sent is asked for a better one only across a '/' (OpenSSL 3.5). */
@@ -298,6 +275,10 @@ struct tls_context *tls_context_new_server(const struct tls_server_parts *parts,
         !context_set_certificate(context->ssl_ctx, parts->leaf, parts->chain, parts->key, ret_why) ||
         !context_set_alpn(context, parts->alpn, ret_why) || !set_clients(context, parts, ret_why))
         goto failed;
+    if (!context_limit_tickets(context->ssl_ctx)) {
+        context_fail(ret_why, "the library failed");
+        goto failed;
+    }
     if (context->alpn_size)
         SSL_CTX_set_alpn_select_cb(context->ssl_ctx, choose_alpn, context);
     SSL_CTX_set_tlsext_servername_callback(context->ssl_ctx, acknowledge_name);

@@ -113,21 +113,6 @@ static int note_verification(int ok, X509_STORE_CTX *store)
     return ok;
 }
 
-/* Seconds since 1970 at which the first of them is no longer valid. */
-static int64_t end_of(const STACK_OF(X509) * chain)
-{
-    int64_t end = INT64_MAX;
-    struct tm tm;
-
-    for (int i = 0; i < sk_X509_num(chain); i++) {
-        int64_t until =
-            ASN1_TIME_to_tm(X509_get0_notAfter(sk_X509_value(chain, i)), &tm) == 1 ? (int64_t)timegm(&tm) : 0;
-
-        end = until < end ? until : end;
-    }
-    return end;
-}
-
 static int verify_chain(struct handshake *h, X509 *leaf, STACK_OF(X509) * others)
 {
     X509_STORE_CTX *store = X509_STORE_CTX_new();
@@ -145,7 +130,7 @@ static int verify_chain(struct handshake *h, X509 *leaf, STACK_OF(X509) * others
         error = X509_STORE_CTX_get_error(store);
     }
     if (ok)
-        h->ticket.client_until = end_of(X509_STORE_CTX_get0_chain(store));
+        h->ticket.client_until = certificates_end(X509_STORE_CTX_get0_chain(store));
     X509_STORE_CTX_free(store);
     ERR_clear_error();
     if (ok)

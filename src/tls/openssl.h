@@ -21,7 +21,6 @@ struct tls_context {
     bool tickets;
     uint8_t engine;        /* enum tls_engine_choice */
     uint8_t records;       /* enum tls_records_choice */
-    bool asks_for_certificate;
     bool verifies; /* a client's: servers must prove who they are */
     uint8_t *alpn; /* ours as on the wire: length-prefixed names in order of preference */
     size_t alpn_size;
@@ -55,6 +54,7 @@ struct tls_session {
      * why a call gave nothing without a look at the thread's error queue, where others may have left something. */
     bool starved;
     bool is_client;
+    int64_t now;                /* a server's: seconds since 1970, when the client came */
     struct tls_shelf *shelf;    /* a client's; NULL: none */
     bool complete;              /* the handshake is */
     bool peer_closed;           /* its close_notify came */
@@ -110,6 +110,8 @@ bool shelf_put(struct tls_shelf *shelf, SSL_SESSION *session);
 int session_note_verification(int ok, X509_STORE_CTX *store);
 /* The same, of any verification: into a failure. */
 void failure_note_verification(struct tls_failure *f, X509_STORE_CTX *store);
+/* Seconds since 1970 at which the first of them is no longer valid; INT64_MAX: there are none. */
+int64_t certificates_end(const STACK_OF(X509) *certificates);
 /* The common name of a certificate's subject; as tls_session_client_name(). */
 struct bytes certificate_common_name(const X509 *certificate, char name[256]);
 /* Notes alerts as they pass (SSL_CTX_set_info_callback). */
@@ -120,5 +122,7 @@ int tickets_callback(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
                      int is_sealing);
 /* Whether there is a key to seal with. */
 bool tickets_available(void);
+/* Sessions of these tickets end when those of our own engine would (ticket.h). false: memory. */
+bool context_limit_tickets(SSL_CTX *ctx) MUST_USE;
 
 #endif

@@ -127,7 +127,7 @@ struct tls_session *session_make(struct tls_context *context)
     return s;
 }
 
-struct tls_session *tls_session_new(struct tls_context *context, struct bytes binding)
+struct tls_session *tls_session_new(struct tls_context *context, struct bytes binding, int64_t now)
 {
     struct tls_session *s = session_make(context);
 
@@ -138,6 +138,7 @@ struct tls_session *tls_session_new(struct tls_context *context, struct bytes bi
         ERR_clear_error();
         return NULL;
     }
+    s->now = now;
     if (context->records != TLS_RECORDS_OPENSSL)
         s->hand_over = hand_over_new(); /* without it, OpenSSL goes on */
     SSL_set_accept_state(s->ssl);
@@ -167,7 +168,7 @@ struct tls_session *tls_session_accept(struct tls_context *context, const struct
 
     if (!handshake_speaks(context->native, hello) ||
         (context->engine == TLS_ENGINE_AUTO && offers_openssl_ticket(hello)))
-        return tls_session_new(context, parts->binding);
+        return tls_session_new(context, parts->binding, parts->now);
     s = calloc(1, sizeof *s);
     if (!s)
         return NULL;

@@ -71,8 +71,9 @@ struct tls_session_parts {
 struct tls_session *tls_session_accept(struct tls_context *context, const struct client_hello *hello,
                                        const struct tls_session_parts *parts);
 /* One of OpenSSL's. binding: bytes to which tickets of this connection are bound (virtual host, policy, CA set); hashed into the session
- * id context. A ticket with another binding gives a full handshake. NULL when memory is out. */
-struct tls_session *tls_session_new(struct tls_context *context, struct bytes binding);
+ * id context. A ticket with another binding gives a full handshake, and so does one of a session that is too old at `now` (ticket.h).
+ * NULL when memory is out. */
+struct tls_session *tls_session_new(struct tls_context *context, struct bytes binding, int64_t now);
 void tls_session_free(struct tls_session *s);
 
 /* Both advance *in past what was taken and append to out (reserved by the caller: at least BUFFER_LARGE / 2 room).

@@ -1,6 +1,7 @@
-/* verify.c: why a certificate was refused, in words that say which one, which names and which depth. */
+/* verify.c: why a certificate was refused, in words that say which one, which names and which depth; and when certificates end. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 
 #include <arpa/inet.h>
 
@@ -132,4 +133,18 @@ int session_note_verification(int ok, X509_STORE_CTX *store)
     if (f)
         failure_note_verification(f, store);
     return ok;
+}
+
+int64_t certificates_end(const STACK_OF(X509) * certificates)
+{
+    int64_t end = INT64_MAX;
+    struct tm tm;
+
+    for (int i = 0; i < sk_X509_num(certificates); i++) {
+        int64_t until =
+            ASN1_TIME_to_tm(X509_get0_notAfter(sk_X509_value(certificates, i)), &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+
+        end = until < end ? until : end;
+    }
+    return end;
 }

@@ -125,7 +125,7 @@ static void deliver_out(struct machine *m, size_t most)
 
 static void shake(struct machine *m, size_t kind, bool tickets)
 {
-    struct tls_session *session = tls_session_new(contexts[tickets], BYTES_LITERAL("host"));
+    struct tls_session *session = tls_session_new(contexts[tickets], BYTES_LITERAL("host"), 0);
     struct traffic_keys keys;
     int result = -E_AGAIN;
 

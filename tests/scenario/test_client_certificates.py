@@ -1,4 +1,5 @@
 """Client certificates: off, optional or required per virtual host, and checked again at each request."""
+import datetime
 import re
 import ssl
 
@@ -6,8 +7,9 @@ import pytest
 
 from support.client import Closed, context, get, tls_client
 from support.openssl import s_client
-from support.pki import DAY
+from support.pki import DAY, NOW
 from support.unlade import site
+from support.waiting import until
 
 pytestmark = [pytest.mark.tls, pytest.mark.handshakes]
 
@@ -24,10 +26,10 @@ def badge(pki, staff):
     return pki.leaf(issuer=staff, client=True, common_name="alice")
 
 
-def guarded(start, port, backend, pki, staff, mode="required", **hosts):
+def guarded(start, port, backend, pki, staff, mode="required", engine="auto", **hosts):
     """open.test asks for nothing; staff.test by `mode`; further hosts as given."""
     config = site(port, backend.port, pki.leaf("open.test", "staff.test", "other.test", "*.staff.test"))
-    config["tls"] = {"staff": {"clients": {"certificate": mode, "ca": staff.chain_file}}}
+    config["tls"] = {"staff": {"engine": engine, "clients": {"certificate": mode, "ca": staff.chain_file}}}
     config["listeners"]["web"]["hosts"] = {"open.test": {"to": "app"}, "staff.test": {"to": "app", "tls": "staff"}, **hosts}
     return start(config)
 
@@ -179,6 +181,28 @@ def test_a_session_with_a_certificate_is_resumed(start, port, backend, pki, staf
             session = client.socket.session
             client.assert_closed()
     assert resumed == [False, True, True]
+
+
+@pytest.mark.parametrize("engine,version", [("openssl", "1.2"), ("openssl", "1.3"), ("native", "1.3")])
+def test_a_session_ends_with_the_first_certificate_of_the_clients_chain(start, port, backend, pki, staff, engine, version):
+    """The badge is good for months; the intermediate that it came with ends in seconds. Afterwards nothing but a resumption could get in."""
+    guarded(start, port, backend, pki, staff, engine=engine)
+    end = datetime.datetime.utcnow() - NOW + datetime.timedelta(seconds=8)
+    brief = pki.authority(f"Brief CA {engine} {version}", issuer=staff, end=end)
+    c = context(pki, least=version, most=version, certificate=pki.leaf(issuer=brief, client=True, common_name="alice"))
+
+    def visit(session=None):
+        with tls_client(port, name="staff.test", ssl_context=c, session=session) as client:
+            assert client.request(get(host="staff.test", fields=["Connection: close"])).status == 200
+            resumed, session = client.socket.session_reused, client.socket.session
+            client.assert_closed()
+            return resumed, session
+    _, session = visit()
+    resumed, session = visit(session)
+    assert resumed and brief.certificate.not_valid_after >= datetime.datetime.utcnow(), "too slow: the intermediate has ended meanwhile"
+    until(lambda: datetime.datetime.utcnow() > brief.certificate.not_valid_after + datetime.timedelta(seconds=1), "the intermediate's end")
+    with pytest.raises((ssl.SSLError, ConnectionError, Closed)):
+        visit(session)
 
 
 def test_a_change_of_the_authority_ends_old_sessions(start, port, backend, pki, staff, badge, tmp_path):

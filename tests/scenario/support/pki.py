@@ -56,7 +56,7 @@ class Pki:
         self.directory = str(directory)
         self._made = {}
         self._count = 0
-        self.roots = {kind: self._issue(f"Scenario {kind} root", None, kind, is_ca=True) for kind in ("rsa", "ec")}
+        self.roots = {kind: self._issue(f"Scenario {kind} root", None, kind, is_ca=True, end=390 * DAY) for kind in ("rsa", "ec")}
         self.ca_file = self._write("ca.pem", b"".join(self._pem(r.certificate) for r in self.roots.values()))
 
     def leaf(self, *names, kind="ec", start=-DAY, end=90 * DAY, client=False, issuer=None, again=0, common_name=None):
@@ -69,11 +69,11 @@ class Pki:
                                            start=start, end=end, client=client)
         return self._made[call]
 
-    def authority(self, common_name, kind="ec", issuer=None):
-        """A CA: a root of its own, or an intermediate below `issuer`."""
-        call = ("authority", common_name, kind, id(issuer))
+    def authority(self, common_name, kind="ec", issuer=None, end=390 * DAY):
+        """A CA: a root of its own, or an intermediate below `issuer`. end: as a leaf's."""
+        call = ("authority", common_name, kind, id(issuer), end)
         if call not in self._made:
-            self._made[call] = self._issue(common_name, issuer, kind, is_ca=True)
+            self._made[call] = self._issue(common_name, issuer, kind, is_ca=True, end=end)
         return self._made[call]
 
     def expired(self, *names, kind="ec"):
@@ -100,7 +100,7 @@ class Pki:
                       "key_encipherment": not is_ca and kind == "rsa"})
         builder = (x509.CertificateBuilder().subject_name(_name(common_name)).issuer_name(issuer_name)
                    .public_key(key.public_key()).serial_number(x509.random_serial_number())
-                   .not_valid_before(NOW + start - (30 * DAY if is_ca else 0 * DAY)).not_valid_after(NOW + end + (300 * DAY if is_ca else 0 * DAY))
+                   .not_valid_before(NOW + start - (30 * DAY if is_ca else 0 * DAY)).not_valid_after(NOW + end)
                    .add_extension(x509.BasicConstraints(is_ca, None), True)
                    .add_extension(x509.KeyUsage(**usage), True)
                    .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)

@@ -75,7 +75,7 @@ static SSL_SESSION *visit(SSL_SESSION *former)
     pair_open(&p, server, client, "binding");
     tls_session_free(p.server);
     counting = true;
-    p.server = tls_session_new(server, BYTES_LITERAL("binding"));
+    p.server = tls_session_new(server, BYTES_LITERAL("binding"), 0);
     counting = false;
     if (former)
         assert_int_equal(SSL_set_session(p.client, former), 1);

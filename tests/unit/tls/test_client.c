@@ -66,7 +66,7 @@ static void both_open(struct both *b, struct tls_context *client, const struct t
                       struct tls_context *server)
 {
     *b = (struct both){ .client = tls_session_new_client(client, peer, shelf),
-                        .server = tls_session_new(server, BYTES_LITERAL("binding")),
+                        .server = tls_session_new(server, BYTES_LITERAL("binding"), 0),
                         .pool = buffer_pool_new(1 << 20), .client_result = -E_AGAIN, .server_result = -E_AGAIN };
     assert_non_null(b->client);
     assert_non_null(b->server);

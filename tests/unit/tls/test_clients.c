@@ -190,31 +190,81 @@ static void depth_limits_the_intermediates(void **state)
     papers_free(&carol);
 }
 
-static void a_ticket_does_not_outlive_its_certificate(void **state)
+/* Sees the server with the client's papers at `now`, with the session; returns the next one. */
+static SSL_SESSION *shown(struct tls_context *server, SSL_CTX *client, SSL_SESSION *session, int64_t now, bool *ret_resumed)
 {
-    for (size_t v = 0; v < 2; v++) {
-        struct papers brief = papers_make(&(struct papers_wish){ .common_name = "brief", .issuer = &root,
-                                                                 .from = -3600, .until = 2 });
-        struct tls_context *server = asking(TLS_CLIENT_REQUIRED, 0);
-        SSL_CTX *client = client_with(versions[v], &brief);
-        struct timespec while_ = { .tv_sec = 2, .tv_nsec = 200000000 };
-        SSL_SESSION *session;
-        struct pair p;
+    struct pair p;
 
-        pair_open(&p, server, client, "staff");
-        assert_true(pair_shake(&p));
-        session = pair_close(&p);
-        nanosleep(&while_, NULL);
-        pair_open(&p, server, client, "staff");
+    pair_open_at(&p, server, client, "staff", now);
+    if (session)
         SSL_set_session(p.client, session);
-        assert_false(pair_shake(&p)); /* a full handshake, which sees that it has expired */
-        assert_int_equal(p.server_result, -E_CLIENT_CERTIFICATE);
-        pair_end(&p);
-        SSL_SESSION_free(session);
-        SSL_CTX_free(client);
+    SSL_SESSION_free(session);
+    assert_true(pair_shake(&p));
+    *ret_resumed = pair_resumed(&p);
+    return pair_close(&p);
+}
+
+/* The chain is leaf, intermediate, root; one of them ends in an hour. The library sees all of them as valid for now: that the ticket
+ * is not taken any more tells who looks at their end. */
+static void a_session_ends_with_the_first_certificate_of_the_clients_chain(void **state)
+{
+    enum { BRIEF_LEAF, BRIEF_MIDDLE, BRIEF_ROOT, KINDS };
+    int64_t now = (int64_t)time(NULL);
+
+    for (int kind = 0; kind < KINDS; kind++) {
+        long root_until = kind == BRIEF_ROOT ? 3600 : 86400, middle_until = kind == BRIEF_MIDDLE ? 3600 : 86400;
+        long leaf_until = kind == BRIEF_LEAF ? 3600 : 86400;
+        struct papers top = papers_make(&(struct papers_wish){ .common_name = "Brief CA", .constraints = "critical,CA:TRUE",
+                                                               .from = -3600, .until = root_until });
+        struct papers middle = papers_make(&(struct papers_wish){ .common_name = "Brief Sub CA", .constraints = "critical,CA:TRUE",
+                                                                  .issuer = &top, .from = -3600, .until = middle_until });
+        struct papers brief = papers_make(&(struct papers_wish){ .common_name = "brief", .issuer = &middle,
+                                                                 .from = -3600, .until = leaf_until });
+        struct tls_policy_options policy = intermediate();
+        struct tls_context *server;
+
+        policy.clients.certificate = TLS_CLIENT_REQUIRED;
+        policy.clients.ca.path = "brief-ca.pem";
+        policy.clients.depth = 3;
+        server = server_context(&policy, &leaf, top.cert_pem, NULL);
+        for (size_t v = 0; v < 2; v++) {
+            SSL_CTX *client = client_with(versions[v], &brief);
+            SSL_SESSION *session;
+            bool resumed;
+
+            assert_int_equal(SSL_CTX_add1_chain_cert(client, middle.cert), 1);
+            session = shown(server, client, NULL, now, &resumed);
+            session = shown(server, client, session, now + 1800, &resumed);
+            assert_true(resumed);
+            session = shown(server, client, session, now + 3500, &resumed); /* a ticket of a resumed session */
+            assert_true(resumed);
+            session = shown(server, client, session, now + 3700, &resumed);
+            assert_false(resumed);
+            SSL_SESSION_free(session);
+            SSL_CTX_free(client);
+        }
         tls_context_unref(server);
+        papers_free(&top);
+        papers_free(&middle);
         papers_free(&brief);
     }
+}
+
+static void without_a_certificate_a_session_ends_with_none(void **state)
+{
+    struct tls_context *server = asking(TLS_CLIENT_OPTIONAL, 0);
+
+    for (size_t v = 0; v < 2; v++) {
+        SSL_CTX *client = client_with(versions[v], NULL);
+        bool resumed;
+        SSL_SESSION *session = shown(server, client, NULL, 0, &resumed);
+
+        session = shown(server, client, session, 6 * 86400, &resumed);
+        assert_true(resumed);
+        SSL_SESSION_free(session);
+        SSL_CTX_free(client);
+    }
+    tls_context_unref(server);
 }
 
 static void a_session_without_a_certificate_does_not_open_a_policy_that_wants_one(void **state)
@@ -289,7 +339,8 @@ int main(void)
         cmocka_unit_test(none_is_refused_where_it_is_required),
         cmocka_unit_test(a_bad_one_is_refused_even_where_it_is_optional),
         cmocka_unit_test(depth_limits_the_intermediates),
-        cmocka_unit_test(a_ticket_does_not_outlive_its_certificate),
+        cmocka_unit_test(a_session_ends_with_the_first_certificate_of_the_clients_chain),
+        cmocka_unit_test(without_a_certificate_a_session_ends_with_none),
         cmocka_unit_test(a_session_without_a_certificate_does_not_open_a_policy_that_wants_one),
         cmocka_unit_test(an_authority_file_that_verifies_nobody_refuses_the_context),
         cmocka_unit_test(a_policy_without_an_authority_file_is_refused),

@@ -41,12 +41,12 @@ static struct tls_context *plain_context(void)
 }
 
 /* A handshake that must succeed; session (may be NULL) is offered and freed. Returns the session for the next. */
-static SSL_SESSION *visit(struct tls_context *server, SSL_CTX *client, const char *binding, SSL_SESSION *session,
-                          bool *ret_resumed)
+static SSL_SESSION *visit_at(struct tls_context *server, SSL_CTX *client, const char *binding, SSL_SESSION *session, int64_t now,
+                             bool *ret_resumed)
 {
     struct pair p;
 
-    pair_open(&p, server, client, binding);
+    pair_open_at(&p, server, client, binding, now);
     if (session)
         SSL_set_session(p.client, session);
     SSL_SESSION_free(session);
@@ -57,6 +57,12 @@ static SSL_SESSION *visit(struct tls_context *server, SSL_CTX *client, const cha
     }
     *ret_resumed = pair_resumed(&p);
     return pair_close(&p);
+}
+
+static SSL_SESSION *visit(struct tls_context *server, SSL_CTX *client, const char *binding, SSL_SESSION *session,
+                          bool *ret_resumed)
+{
+    return visit_at(server, client, binding, session, (int64_t)time(NULL), ret_resumed);
 }
 
 static void resumes_ten_single_use_tickets_in_a_row(void **state)
@@ -169,6 +175,29 @@ static void tickets_live_for_three_generations(void **state)
     tls_context_unref(server);
 }
 
+/* Each ticket of TLS 1.3 is followed by a fresh one, and yet there is an end. */
+static void a_session_ends_a_week_after_its_full_handshake_however_often_it_was_resumed(void **state)
+{
+    struct tls_context *server = plain_context();
+    const int64_t began = 1000;
+
+    for (size_t v = 0; v < 2; v++) {
+        SSL_CTX *client = client_context(versions[v], versions[v]);
+        bool resumed;
+        SSL_SESSION *session = visit_at(server, client, "host", NULL, began, &resumed);
+
+        for (int64_t day = 1; day <= 8; day++) {
+            session = visit_at(server, client, "host", session, began + day * 86400 - 1, &resumed);
+            assert_int_equal(resumed, day <= 7);
+        }
+        session = visit_at(server, client, "host", session, began + 14 * 86400, &resumed);
+        assert_true(resumed); /* it began anew on the eighth day */
+        SSL_SESSION_free(session);
+        SSL_CTX_free(client);
+    }
+    tls_context_unref(server);
+}
+
 static void a_garbled_ticket_gets_a_full_handshake(void **state)
 {
     struct tls_context *server = plain_context();
@@ -260,6 +289,7 @@ int main(void)
         TEST(another_binding_gets_a_full_handshake),
         TEST(a_ticket_works_in_another_context_of_the_same_binding),
         TEST(tickets_live_for_three_generations),
+        TEST(a_session_ends_a_week_after_its_full_handshake_however_often_it_was_resumed),
         TEST(a_garbled_ticket_gets_a_full_handshake),
         TEST(without_tickets_nothing_is_resumed),
         TEST(early_data_that_was_not_invited_is_skipped),

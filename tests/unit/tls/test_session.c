@@ -219,7 +219,7 @@ static void junk_fails_with_an_alert_and_stays_failed(void **state)
 {
     static const uint8_t junk[] = { 22, 3, 1, 0, 5, 1, 0, 0, 1, 0xff };
     struct tls_context *server = plain_context();
-    struct tls_session *s = tls_session_new(server, BYTES_LITERAL("host"));
+    struct tls_session *s = tls_session_new(server, BYTES_LITERAL("host"), 0);
     struct buffer_pool *pool = buffer_pool_new(0);
     struct buffer out = { 0 };
     struct bytes in = bytes_of(junk, sizeof junk);
@@ -249,7 +249,7 @@ static void an_alert_before_the_hello_is_out_of_place(void **state)
     struct buffer out = { 0 };
 
     for (size_t i = 0; i < 2; i++) {
-        struct tls_session *s = tls_session_new(server, BYTES_LITERAL("host"));
+        struct tls_session *s = tls_session_new(server, BYTES_LITERAL("host"), 0);
         struct bytes in = bytes_of(records[i], sizeof records[i]);
         struct tls_failure f;
 
