@@ -252,14 +252,26 @@ static int read_pre_shared_key(struct cursor *extension, struct client_hello *h,
 }
 
 /* A vector of single bytes, at least one, with a length of one byte. */
-static int read_psk_modes(struct cursor *extension, struct client_hello *h, uint8_t *ret_alert)
+static int read_list(struct cursor *extension, struct bytes *ret_list, uint8_t *ret_alert)
 {
     struct cursor list = cursor_vector(extension, 1);
 
     if (list.failed || cursor_left(extension) || cursor_left(&list) == 0)
         return refuse(ALERT_DECODE_ERROR, ret_alert);
-    h->psk_modes = bytes_of(list.at, cursor_left(&list));
+    *ret_list = bytes_of(list.at, cursor_left(&list));
     return 0;
+}
+
+static int expect_nothing(struct cursor *extension, uint8_t *ret_alert)
+{
+    return cursor_left(extension) ? refuse(ALERT_DECODE_ERROR, ret_alert) : 0;
+}
+
+/* RFC 5746 3.2. What is in it, the engine looks at. */
+static int read_renegotiation_info(struct cursor *extension, uint8_t *ret_alert)
+{
+    (void)cursor_vector(extension, 1);
+    return extension->failed ? refuse(ALERT_DECODE_ERROR, ret_alert) : expect_nothing(extension, ret_alert);
 }
 
 /* RFC 8449 4: what is below 64 is fatal. */
@@ -309,12 +321,19 @@ static int read_extension(uint16_t type, struct cursor content, struct client_he
     case EXTENSION_KEY_SHARE:
         return read_key_shares(&content, h, ret_alert);
     case EXTENSION_PSK_KEY_EXCHANGE_MODES:
-        return read_psk_modes(&content, h, ret_alert);
+        return read_list(&content, &h->psk_modes, ret_alert);
+    case EXTENSION_POINT_FORMATS:
+        return read_list(&content, &h->point_formats, ret_alert);
+    case EXTENSION_RENEGOTIATION_INFO:
+        return read_renegotiation_info(&content, ret_alert);
+    case EXTENSION_EXTENDED_MASTER_SECRET: /* RFC 7627 5.1, RFC 7366 2 */
+    case EXTENSION_ENCRYPT_THEN_MAC:
+        return expect_nothing(&content, ret_alert);
     case EXTENSION_STATUS_REQUEST:
         return read_status_request(&content, h, ret_alert);
     case EXTENSION_SCT: /* RFC 6962 3.3.1 */
         h->has_sct = true;
-        return cursor_left(&content) ? refuse(ALERT_DECODE_ERROR, ret_alert) : 0;
+        return expect_nothing(&content, ret_alert);
     case EXTENSION_COMPRESS_CERTIFICATE:
         return read_pairs(&content, 1, &h->compressions, ret_alert);
     case EXTENSION_RECORD_SIZE_LIMIT:
@@ -325,7 +344,7 @@ static int read_extension(uint16_t type, struct cursor content, struct client_he
         return read_cookie(&content, h, ret_alert);
     case EXTENSION_EARLY_DATA:
         h->has_early_data = true;
-        return cursor_left(&content) ? refuse(ALERT_DECODE_ERROR, ret_alert) : 0;
+        return expect_nothing(&content, ret_alert);
     case EXTENSION_PRE_SHARED_KEY:
         return read_pre_shared_key(&content, h, ret_alert);
     default: /* GREASE (RFC 8701) among them */
@@ -390,6 +409,10 @@ static int read_body(struct cursor body, struct client_hello *h, uint8_t *ret_al
     struct bytes methods = bytes_of(compressions.at, cursor_left(&compressions));
     if (!contains_zero(methods) || (client_hello_offers_version(h, 0x0304) && methods.size != 1))
         return refuse(methods.size ? ALERT_ILLEGAL_PARAMETER : ALERT_DECODE_ERROR, ret_alert);
+    /* RFC 8422 5.1.2: "the server MUST abort the handshake" where points cannot come as they are. TLS 1.3 has no such choice. */
+    if (h->point_formats.size && h->supported_groups.size && !contains_zero(h->point_formats) &&
+        !client_hello_offers_version(h, 0x0304))
+        return refuse(ALERT_ILLEGAL_PARAMETER, ret_alert);
     return 0;
 }
 

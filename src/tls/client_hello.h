@@ -30,6 +30,7 @@ struct client_hello {
     struct bytes alpn;                  /* ProtocolNameList's content: length-prefixed names; empty when absent */
     struct bytes supported_versions;    /* pairs; empty when absent (then legacy_version counts) */
     struct bytes supported_groups;      /* pairs */
+    struct bytes point_formats;         /* a byte each; empty when absent (RFC 8422 5.1.2) */
     struct bytes signature_algorithms;  /* pairs; empty when absent */
     struct bytes signature_algorithms_cert;
     struct bytes extensions;            /* all of them, as sent */

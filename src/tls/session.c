@@ -98,12 +98,16 @@ struct tls_session *session_of(const SSL *ssl)
 
 /* ---- Life ---- */
 
-static bool bind_tickets(SSL *ssl, struct bytes binding)
+/* Tickets are for this binding, and for the name that the client asked for: RFC 6066 3 wants that of TLS 1.2, as one host may stand
+ * for many names. */
+static bool bind_tickets(SSL *ssl, struct bytes binding, struct bytes name)
 {
-    uint8_t hash[SHA256_DIGEST_LENGTH];
+    uint8_t hash[2][SHA256_DIGEST_LENGTH];
 
-    hash_once(HASH_SHA256, binding, hash);
-    return SSL_set_session_id_context(ssl, hash, sizeof hash) == 1;
+    hash_once(HASH_SHA256, binding, hash[0]);
+    hash_once(HASH_SHA256, name, hash[1]);
+    hash_once(HASH_SHA256, bytes_of(hash, sizeof hash), hash[0]);
+    return SSL_set_session_id_context(ssl, hash[0], sizeof hash[0]) == 1;
 }
 
 struct tls_session *session_make(struct tls_context *context)
@@ -127,13 +131,14 @@ struct tls_session *session_make(struct tls_context *context)
     return s;
 }
 
-struct tls_session *tls_session_new(struct tls_context *context, struct bytes binding, int64_t now)
+static struct tls_session *accept_with_openssl(struct tls_context *context, struct bytes binding, struct bytes name,
+                                               int64_t now)
 {
     struct tls_session *s = session_make(context);
 
     if (!s)
         return NULL;
-    if (!bind_tickets(s->ssl, binding)) {
+    if (!bind_tickets(s->ssl, binding, name)) {
         tls_session_free(s);
         ERR_clear_error();
         return NULL;
@@ -147,6 +152,11 @@ struct tls_session *tls_session_new(struct tls_context *context, struct bytes bi
         SSL_set_options(s->ssl, SSL_OP_NO_TICKET);
     }
     return s;
+}
+
+struct tls_session *tls_session_new(struct tls_context *context, struct bytes binding, int64_t now)
+{
+    return accept_with_openssl(context, binding, BYTES_NONE, now);
 }
 
 /* The ClientHello offers a ticket of OpenSSL's before any of ours. */
@@ -168,7 +178,7 @@ struct tls_session *tls_session_accept(struct tls_context *context, const struct
 
     if (!handshake_speaks(context->native, hello) ||
         (context->engine == TLS_ENGINE_AUTO && offers_openssl_ticket(hello)))
-        return tls_session_new(context, parts->binding, parts->now);
+        return accept_with_openssl(context, parts->binding, hello->server_name_wire, parts->now);
     s = calloc(1, sizeof *s);
     if (!s)
         return NULL;

@@ -86,7 +86,7 @@ def test_nothing_is_said_that_was_not_asked_for(face, who):
         assert c.read_content(len(ANSWER)) == ANSWER
     much = Hello()
     for kind in (3, 4, 6, 7, 8, 9, 11, 12, 14, 17, 19, 20, 22, 23, 24, 25, 26, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 46, 52, 53, 0x3374, 0xFF01):
-        much.extensions.insert(0, Extension(kind, b"\0\2\1\2" if kind not in (11, 23, 0xFF01) else {11: b"\1\0", 23: b"", 0xFF01: b"\0"}[kind]))
+        much.extensions.insert(0, Extension(kind, b"\0\2\1\2" if kind not in (11, 22, 23, 0xFF01) else {11: b"\1\0", 22: b"", 23: b"", 0xFF01: b"\0"}[kind]))
     refused_by_openssl = (9, 14, 35) if who == "openssl" else ()
     much.drop(*refused_by_openssl)
     with handshake(face, much) as c:

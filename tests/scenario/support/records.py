@@ -40,7 +40,7 @@ def expand_label(secret, label, size, digest, context_=b""):
     return _expand(secret, struct.pack(">HB", size, len(label)) + label + bytes([len(context_)]) + context_, size, digest)
 
 
-def _prf(secret, seed, size, digest):
+def prf(secret, seed, size, digest):
     out, a = b"", seed
     while len(out) < size:
         a = hmac.new(secret, a, digest).digest()
@@ -119,7 +119,7 @@ class RecordClient:
         client_random, master = secrets["CLIENT_RANDOM"]
         server_random = self._hello[11:43]   # record header, message header, version
         fixed = 12 if chacha else 4
-        block = _prf(master, b"key expansion" + server_random + client_random, 2 * (size + fixed), digest)
+        block = prf(master, b"key expansion" + server_random + client_random, 2 * (size + fixed), digest)
         ours, theirs, rest = block[:size], block[size:2 * size], block[2 * size:]
         self.write = Direction(aead, size, digest, key=ours, iv=rest[:fixed], sequence=1)   # the Finished was number 0
         self.read = Direction(aead, size, digest, key=theirs, iv=rest[fixed:], sequence=1)

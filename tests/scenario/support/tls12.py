@@ -24,11 +24,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from support.client import connect
 from support.hello import record, vector
-from support.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, Direction, RecordClient, _prf as prf
+from support.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, Direction, RecordClient, prf
 from support.tls13 import Alert, Ended, Outcome, Reader, message, pieces
 from support.tls13_hello import (
     EXTENDED_MASTER_SECRET, SESSION_TICKET, Extension, Hello, Vector, alpn, groups, server_name, signature_algorithms)
-from support.tls13_keys import P256, P384, X25519, _how as how_to_sign, new_share
+from support.tls13_keys import P256, P384, X25519, how_to_sign, new_share
 
 (HELLO_REQUEST, CLIENT_HELLO, SERVER_HELLO, NEW_SESSION_TICKET, CERTIFICATE, SERVER_KEY_EXCHANGE, CERTIFICATE_REQUEST, SERVER_HELLO_DONE,
  CERTIFICATE_VERIFY, CLIENT_KEY_EXCHANGE, FINISHED, CERTIFICATE_STATUS) = 0, 1, 2, 4, 11, 12, 13, 14, 15, 16, 20, 22
@@ -205,7 +205,8 @@ class Client(RecordClient):
         if isinstance(self.read, Direction):
             return super().read_record()
         kind, version, size = struct.unpack(">BHH", self._received[:5])
-        assert version == 0x0303 and 0 < size <= 16384 + 2048, (kind, version, size)
+        assert version == 0x0303 or version in (0x0301, 0x0302) and kind == ALERT, (kind, version)
+        assert 0 < size <= 16384 + 2048, size
         if not self._fill(5 + size):
             return self._end()
         content, self._received = self._received[5:5 + size], self._received[5 + size:]
@@ -260,9 +261,7 @@ class Client(RecordClient):
         """To ServerHelloDone; of a resumed session to Finished."""
         self.read_server_hello()
         if self.resumed:
-            self.master = self.session.master
-            self._make_keys()
-            return self.read_end()
+            return self.go_on_resumed()
         r = self._message(CERTIFICATE)
         entries = Reader(r.vector(3))
         r.end()
@@ -286,6 +285,12 @@ class Client(RecordClient):
         assert data == bytes([SERVER_HELLO_DONE, 0, 0, 0]), data
         assert not self._pending, "bytes behind ServerHelloDone"
         return self
+
+    def go_on_resumed(self):
+        """The server's end comes first."""
+        self.resumed, self.master = True, self.session.master
+        self._make_keys()
+        return self.read_end()
 
     def _take_exchange(self, r):
         whole = r.data
@@ -426,14 +431,26 @@ class Client(RecordClient):
         if self.ticket is None:
             self.ticket = self.session
 
+    def go_on(self):
+        """What is left to do of a handshake, from wherever it stands behind the server's flight."""
+        if self.master is None:
+            self.send_exchange()
+        if self.write is None:
+            self.send(CCS)
+            self.change_keys()
+        self.send_message(self.finished())
+        self.read_end()
+        self.connected = True
+
     def connect(self):
         self.send_hello()
         return self.read_flight().finish()
 
     # ---- what came of it ----
 
-    def outcome(self):
-        """What a server made of it: the first alert (a warning's number counts as one too), or what of the handshake came."""
+    def outcome(self, until_content=False):
+        """What a server made of it: the first alert (a warning's number counts as one too), or what of the handshake came.
+        until_content: content is an end, too."""
         found = Outcome(seen=self.seen)
         try:
             while found.alert is None:
@@ -450,6 +467,8 @@ class Client(RecordClient):
                 elif kind == APPLICATION_DATA:
                     self.collected += content
                     found.completed = True
+                    if until_content:
+                        break
                 elif kind == HANDSHAKE and content[-4:] == bytes([SERVER_HELLO_DONE, 0, 0, 0]):
                     found.completed = True
                     break

@@ -106,7 +106,7 @@ ECDSA_P256, ECDSA_P384, ECDSA_P521, RSA_PSS_256, RSA_PSS_384, RSA_PSS_512, ED255
 RSA_PKCS1_256, RSA_PKCS1_SHA1, ECDSA_SHA1 = 0x0401, 0x0201, 0x0203
 _HASHES = {0x0403: hashes.SHA256, 0x0503: hashes.SHA384, 0x0603: hashes.SHA512, 0x0203: hashes.SHA1,
            0x0804: hashes.SHA256, 0x0805: hashes.SHA384, 0x0806: hashes.SHA512, 0x0809: hashes.SHA256,
-           0x0401: hashes.SHA256, 0x0501: hashes.SHA384, 0x0201: hashes.SHA1}
+           0x0401: hashes.SHA256, 0x0501: hashes.SHA384, 0x0601: hashes.SHA512, 0x0201: hashes.SHA1}
 CLIENT, SERVER = b"client", b"server"
 
 
@@ -115,7 +115,7 @@ def signed_content(who, transcript_hash):
     return b"\x20" * 64 + b"TLS 1.3, " + who + b" CertificateVerify\0" + transcript_hash
 
 
-def _how(scheme):
+def how_to_sign(scheme):
     digest = _HASHES[scheme]()
     if scheme >> 8 == 8:
         return padding.PSS(padding.MGF1(digest), digest.digest_size), digest
@@ -132,7 +132,7 @@ def sign(key, scheme, content):
         scheme = RSA_PSS_256
     if isinstance(key, ec.EllipticCurvePrivateKey) and (scheme >> 8 == 8 or scheme & 0xFF != 3):
         scheme = ECDSA_P256
-    return key.sign(content, *_how(scheme))
+    return key.sign(content, *how_to_sign(scheme))
 
 
 def verify(certificate, scheme, signature, content):
@@ -143,9 +143,9 @@ def verify(certificate, scheme, signature, content):
         if isinstance(key, ed25519.Ed25519PublicKey) and scheme == ED25519:
             key.verify(signature, content)
         elif isinstance(key, ec.EllipticCurvePublicKey) and curves.get(scheme) == key.curve.name:
-            key.verify(signature, content, *_how(scheme))
+            key.verify(signature, content, *how_to_sign(scheme))
         elif isinstance(key, rsa.RSAPublicKey) and scheme in (RSA_PSS_256, RSA_PSS_384, RSA_PSS_512):
-            key.verify(signature, content, *_how(scheme))
+            key.verify(signature, content, *how_to_sign(scheme))
         else:
             return False
     except InvalidSignature:

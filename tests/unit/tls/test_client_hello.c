@@ -476,6 +476,31 @@ static void of_our_protocols_the_first_is_chosen_that_is_offered(void **state)
     }
 }
 
+static void what_tls_1_2_alone_knows_is_well_formed(void **state)
+{
+    assert_int_equal(JUDGE(X(22, ""), X(23, ""), X(0xff01, "\0"), X(11, "\1\0")), 0);
+    assert_int_equal(JUDGE(X(22, "\0")), ALERT_DECODE_ERROR); /* encrypt_then_mac */
+    assert_int_equal(JUDGE(X(23, "\0")), ALERT_DECODE_ERROR); /* extended_master_secret */
+    assert_int_equal(JUDGE(X(0xff01, "")), ALERT_DECODE_ERROR);
+    assert_int_equal(JUDGE(X(0xff01, "\1")), ALERT_DECODE_ERROR);
+    assert_int_equal(JUDGE(X(0xff01, "\0\0")), ALERT_DECODE_ERROR);
+    assert_int_equal(JUDGE(X(0xff01, "\2xy")), 0); /* wrong, but for the engine to say */
+    assert_int_equal(JUDGE(X(11, "")), ALERT_DECODE_ERROR);
+    assert_int_equal(JUDGE(X(11, "\0")), ALERT_DECODE_ERROR);
+    assert_int_equal(JUDGE(X(11, "\2\0")), ALERT_DECODE_ERROR);
+    assert_int_equal(JUDGE(X(11, "\1\0\0")), ALERT_DECODE_ERROR);
+}
+
+/* RFC 8422 5.1.2. */
+static void points_may_come_as_they_are(void **state)
+{
+    assert_int_equal(JUDGE(X(10, "\0\2\0\x1d"), X(11, "\3\2\1\0")), 0);
+    assert_int_equal(JUDGE(X(10, "\0\2\0\x1d"), X(11, "\2\1\2")), ALERT_ILLEGAL_PARAMETER);
+    assert_int_equal(JUDGE(X(11, "\2\1\2"), X(10, "\0\2\0\x1d")), ALERT_ILLEGAL_PARAMETER);
+    assert_int_equal(JUDGE(X(11, "\2\1\2")), 0);                                                /* no group is named */
+    assert_int_equal(JUDGE(X(10, "\0\2\0\x1d"), X(11, "\2\1\2"), X(43, "\2\3\4")), 0); /* TLS 1.3 does not look */
+}
+
 static int set_up(void **state)
 {
     arena_init(&arena, NULL, SIZE_MAX);
@@ -505,6 +530,8 @@ int main(void)
         cmocka_unit_test(no_extension_comes_twice_and_psk_comes_last),
         cmocka_unit_test(bodies_have_exact_lengths),
         cmocka_unit_test(compression_is_null_and_versions_are_tls),
+        cmocka_unit_test(what_tls_1_2_alone_knows_is_well_formed),
+        cmocka_unit_test(points_may_come_as_they_are),
         cmocka_unit_test(reads_what_openssl_sends),
         cmocka_unit_test(of_our_protocols_the_first_is_chosen_that_is_offered),
         cmocka_unit_test(alerts_have_names_and_bytes),
