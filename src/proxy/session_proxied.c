@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "proxy/proxied.h"
 
@@ -31,6 +32,7 @@ static int keep(struct session *s, struct bytes raw)
 {
     struct session_via *via = malloc(sizeof *via + raw.size);
 
+    CHECK(raw.at); /* no header is empty */
     if (!via)
         return -E_MEMORY;
     address_box_get(&s->peer, &via->proxy);

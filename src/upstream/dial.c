@@ -136,16 +136,18 @@ static int take_answer(struct dial *d)
 {
     struct connection *c = d->connection;
     int n = connection_is_flushed(c) ? 0 : connection_flush(c);
+    struct bytes said;
 
     if (n == 0 || n == -E_AGAIN)
         n = connection_receive(c);
-    if (buffer_used(&c->in) == 0) {
+    said = buffer_content(&c->in);
+    if (said.size == 0) {
         if (n == -E_AGAIN)
             return n;
         complain(d, "the server ended the connection when it was asked for TLS");
-    } else if (buffer_used(&c->in) > 1) {
+    } else if (said.size > 1) {
         complain(d, "the server said more than one byte when it was asked for TLS");
-    } else if (buffer_content(&c->in).at[0] != 'S') {
+    } else if (said.at[0] != 'S') {
         complain(d, "the server does not speak TLS");
     } else {
         buffer_consume(&c->in, 1);

@@ -15,12 +15,13 @@ STREAMS = 100
 CONNECTIONS = 5
 UPLOADERS = 8
 MOST = 512 * KB # a connection
+PATIENT = {"body_rate": "off", "idle": "1h"} # the last connection waits until the others were measured
 
 
 @pytest.fixture
 def released(start, port, backend, certificate):
     """Without sanitizers: they keep freed memory in quarantine."""
-    config = site(port, backend.port, certificate, log={"access": "off"}, listener={"timeouts": {"body_rate": "off"}})
+    config = site(port, backend.port, certificate, log={"access": "off"}, listener={"timeouts": PATIENT})
     proxy = start(config, program=release_binary())
     (proxy.worker,) = proxy.workers()
     return proxy
@@ -98,13 +99,14 @@ def fill(c, numbers):
             if f.kind == WINDOW_UPDATE and f.stream in credit:
                 credit[f.stream] += f.number
         looked = len(c.frames)
+        assert not c.closed, f"the connection has ended: {c.goaway}"
 
 
 @pytest.mark.memory
 @pytest.mark.parametrize("how", ["length", "streamed"])
 def test_a_hundred_uploads_that_the_server_does_not_take_cost_half_a_megabyte(start, backend, port, certificate, pki, how):
     deaf = Deaf()
-    config = site(port, backend.port, certificate, log={"access": "off"}, listener={"timeouts": {"body_rate": "off"}})
+    config = site(port, backend.port, certificate, log={"access": "off"}, listener={"timeouts": PATIENT})
     config["upstreams"]["deaf"] = {"servers": [f"127.0.0.1:{deaf.port}"], "timeouts": {"response_gap": "1h", "response_head": "1h"}}
     config["listeners"]["web"]["routes"] = [{"path": "/deaf/", "to": "deaf"}]
     proxy = start(config, program=release_binary())
