@@ -107,7 +107,8 @@ def fill(c, numbers):
 def test_a_hundred_uploads_that_the_server_does_not_take_cost_half_a_megabyte(start, backend, port, certificate, pki, how):
     deaf = Deaf()
     config = site(port, backend.port, certificate, log={"access": "off"}, listener={"timeouts": PATIENT})
-    config["upstreams"]["deaf"] = {"servers": [f"127.0.0.1:{deaf.port}"], "timeouts": {"response_gap": "1h", "response_head": "1h"}}
+    config["upstreams"]["deaf"] = {"servers": [f"127.0.0.1:{deaf.port}"], "timeouts": {"response_gap": "1h", "response_head": "1h"},
+                                   "tcp": {"send_buffer": "16K"}} # else the kernel alone takes hundreds of megabytes
     config["listeners"]["web"]["routes"] = [{"path": "/deaf/", "to": "deaf"}]
     proxy = start(config, program=release_binary())
     (worker,) = proxy.workers()
