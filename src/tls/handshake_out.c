@@ -97,16 +97,26 @@ void handshake_put_change_cipher_spec(struct handshake *h)
     h->said_change_cipher_spec = true;
 }
 
+static bool put_alert(struct handshake *h, uint8_t level, uint8_t description)
+{
+    const uint8_t alert[] = { level, description };
+
+    if (buffer_room(h->out) < sizeof alert + RECORD_OVERHEAD_MOST)
+        return false;
+    memcpy(stage_at(h), alert, sizeof alert);
+    return seal(h, CONTENT_ALERT, bytes_of(stage_at(h), sizeof alert)) == 0;
+}
+
 void handshake_put_alert(struct handshake *h)
 {
-    const uint8_t alert[] = { 2, h->failure.alert };
+    enum { WARNING = 1, FATAL = 2 };
+    struct tls_failure *f = &h->failure;
 
     h->staged = 0;
-    if (h->failure.alert_received || h->failure.alert_sent || buffer_room(h->out) < sizeof alert + RECORD_OVERHEAD_MOST)
-        return;
-    memcpy(stage_at(h), alert, sizeof alert);
-    if (seal(h, CONTENT_ALERT, bytes_of(stage_at(h), sizeof alert)) == 0)
-        h->failure.alert_sent = true;
+    if (!f->alert_received && !f->alert_sent)
+        f->alert_sent = put_alert(h, FATAL, f->alert);
+    else if (f->alert_received && f->alert == ALERT_CLOSE_NOTIFY && !h->said_goodbye) /* RFC 8446 6.1 */
+        h->said_goodbye = put_alert(h, WARNING, ALERT_CLOSE_NOTIFY);
 }
 
 int handshake_fail(struct handshake *h, int error, uint8_t alert, const char *reason)

@@ -77,6 +77,7 @@ struct handshake {
     bool client_spoke; /* a record under the handshake's keys was opened */
     bool skips_early_data;
     bool said_change_cipher_spec;
+    bool said_goodbye;
     uint8_t idle_records; /* of the client's: taken, and without any effect */
     uint32_t early_bytes; /* of it that were skipped */
     struct message_in in;
@@ -119,7 +120,7 @@ size_t fragment_most(const struct handshake *h);
 size_t protected_most(const struct handshake *h);
 /* A ChangeCipherSpec for middleboxes, where the client asks for it (RFC 8446 D.4); once. */
 void handshake_put_change_cipher_spec(struct handshake *h);
-/* The alert that handshake_fail() has noted; nothing when the client sent one. */
+/* The alert that handshake_fail() has noted; when the client sent one, nothing but close_notify for its close_notify. */
 void handshake_put_alert(struct handshake *h);
 /* Notes what the handshake ends with: the alert to be sent and the reason, unless a better one was noted before. NULL: the
  * error's text. Returns the error. */

@@ -480,7 +480,8 @@ for _level, _description in ((FATAL, 40), (FATAL, 80), (FATAL, 200), (WARNING, 4
         c.send(c.seal(content, ALERT))
 
 
-@row("6.1", "close_notify in the place of the Finished", (ENDS, CLOSE_NOTIFY), enforces="6.1-close")
+@row("6.1", "close_notify in the place of the Finished", CLOSE_NOTIFY, enforces=("6.1-close", "6.1-send"),
+     openssl=Other((ENDS, CLOSE_NOTIFY), "OpenSSL says nothing more"))
 def _(c):
     c.send_hello()
     c.read_flight()
