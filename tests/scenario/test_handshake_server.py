@@ -282,7 +282,8 @@ def test_who_offers_a_session_of_openssls_goes_where_the_policy_says(choosing, p
             c.offer(ticket)
             c.send_hello()
             c.read_flight().finish()
-            assert (c.resumed, c.group) == (resumed, X25519)
+            # OpenSSL 3.0 takes the first share that it can use, whatever the server's order.
+            assert c.resumed == resumed and c.group in ((P521, X25519) if engine == "openssl" and P521 in shares else (X25519,))
             c.send(c.seal(get(path)))
             assert c.read_content(len(ANSWER)) == ANSWER
         assert engine_of(choosing, path) == engine

@@ -199,7 +199,7 @@ for _kind, _title in ((HANDSHAKE, "handshake"), (ALERT, "alert"), (CHANGE_CIPHER
     for _behind in (False, True):
         @row("5.2", f"a protected record that calls itself {_title}, " + ("behind the handshake" if _behind else "in the place of the Finished"),
              UNEXPECTED_MESSAGE if _kind != ALERT or _behind else (UNEXPECTED_MESSAGE, DECODE_ERROR), enforces="5.2-protected",
-             openssl=Other((UNEXPECTED_MESSAGE, DECODE_ERROR, BAD_RECORD_MAC, RECORD_OVERFLOW), "OpenSSL has another alert for some of them"))
+             openssl=Other((UNEXPECTED_MESSAGE, DECODE_ERROR, BAD_RECORD_MAC, RECORD_OVERFLOW, 47), "OpenSSL has another alert for some of them"))
         def _(c, kind=_kind, behind=_behind):
             c.connect() if behind else waiting(c)
             sealed = c.seal(get()) if behind else c.record(c.finished())
