@@ -303,6 +303,30 @@ static int read_cookie(struct cursor *extension, struct client_hello *h, uint8_t
     return 0;
 }
 
+/* Those that TLS 1.3 does not know. What stands in them is of no account where it is offered, as in any unknown one (RFC 8446 4.1.2): only
+ * the version tells, which may stand behind them. */
+static int read_extension_1_2(uint16_t type, struct cursor content, struct client_hello *h, uint8_t *ret_alert)
+{
+    int error = 0;
+
+    switch (type) {
+    case EXTENSION_POINT_FORMATS:
+        error = read_list(&content, &h->point_formats, ret_alert);
+        break;
+    case EXTENSION_RENEGOTIATION_INFO:
+        error = read_renegotiation_info(&content, ret_alert);
+        break;
+    case EXTENSION_EXTENDED_MASTER_SECRET: /* RFC 7627 5.1, RFC 7366 2 */
+    case EXTENSION_ENCRYPT_THEN_MAC:
+        error = expect_nothing(&content, ret_alert);
+        break;
+    default:
+        break;
+    }
+    h->is_malformed_1_2 |= error != 0;
+    return 0;
+}
+
 static int read_extension(uint16_t type, struct cursor content, struct client_hello *h, uint8_t *ret_alert)
 {
     switch (type) {
@@ -322,13 +346,6 @@ static int read_extension(uint16_t type, struct cursor content, struct client_he
         return read_key_shares(&content, h, ret_alert);
     case EXTENSION_PSK_KEY_EXCHANGE_MODES:
         return read_list(&content, &h->psk_modes, ret_alert);
-    case EXTENSION_POINT_FORMATS:
-        return read_list(&content, &h->point_formats, ret_alert);
-    case EXTENSION_RENEGOTIATION_INFO:
-        return read_renegotiation_info(&content, ret_alert);
-    case EXTENSION_EXTENDED_MASTER_SECRET: /* RFC 7627 5.1, RFC 7366 2 */
-    case EXTENSION_ENCRYPT_THEN_MAC:
-        return expect_nothing(&content, ret_alert);
     case EXTENSION_STATUS_REQUEST:
         return read_status_request(&content, h, ret_alert);
     case EXTENSION_SCT: /* RFC 6962 3.3.1 */
@@ -348,7 +365,7 @@ static int read_extension(uint16_t type, struct cursor content, struct client_he
     case EXTENSION_PRE_SHARED_KEY:
         return read_pre_shared_key(&content, h, ret_alert);
     default: /* GREASE (RFC 8701) among them */
-        return 0;
+        return read_extension_1_2(type, content, h, ret_alert);
     }
 }
 
@@ -400,6 +417,8 @@ static int read_body(struct cursor body, struct client_hello *h, uint8_t *ret_al
         h->extensions = bytes_of(extensions.at, cursor_left(&extensions));
         error = read_extensions(&extensions, h, ret_alert);
     }
+    if (!error && h->is_malformed_1_2 && !client_hello_offers_version(h, 0x0304))
+        error = refuse(ALERT_DECODE_ERROR, ret_alert);
     if (error)
         return error;
     /* RFC 8446 D.5. What is above all that there is means the best that we have (4.2.1, RFC 5246 E.1). */

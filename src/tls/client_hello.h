@@ -31,6 +31,7 @@ struct client_hello {
     struct bytes supported_versions;    /* pairs; empty when absent (then legacy_version counts) */
     struct bytes supported_groups;      /* pairs */
     struct bytes point_formats;         /* a byte each; empty when absent (RFC 8422 5.1.2) */
+    bool is_malformed_1_2;              /* in an extension that TLS 1.2 alone has; refused where TLS 1.3 is not offered */
     struct bytes signature_algorithms;  /* pairs; empty when absent */
     struct bytes signature_algorithms_cert;
     struct bytes extensions;            /* all of them, as sent */

@@ -115,6 +115,11 @@ _hello("4.2.6", "post_handshake_auth where a certificate is asked for within the
 _hello("4.2.4", "certificate_authorities, of which the server has none", None,
        _put(Extension(AUTHORITIES, Vector("authorities", 2, Vector("name", 2, bytes.fromhex("300f310d300b06035504030c0474657374"))))), enforces="4.2-unknown")
 
+for _kind, _title in ((11, "ec_point_formats"), (22, "encrypt_then_mac"), (23, "extended_master_secret"), (0xFF01, "renegotiation_info")):
+    for _content in (b"", b"\0", b"\1\1", b"\xff" * 5):
+        _hello("4.2", f"{_title}, which TLS 1.3 does not know, of {len(_content)} bytes of {_content[:1].hex()}", None,
+               lambda h, kind=_kind, content=_content: h.extensions.insert(0, Extension(kind, content)), enforces="4.2-unknown")
+
 # ---- status_request, compress_certificate, sizes ----
 
 _hello("RFC 6066 8", "status_request of another type than OCSP", None, _put(Extension(STATUS_REQUEST, b"\x02\0\0\0\0")))
