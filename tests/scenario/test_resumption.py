@@ -6,7 +6,7 @@ import ssl
 import pytest
 
 from support import processes
-from support.client import Closed, HelloClient, context, get, tls_client
+from support.client import Closed, HelloClient, context, get, tls_client, visit
 from support.openssl import s_client
 from support.unlade import site
 from support.waiting import until
@@ -14,15 +14,6 @@ from support.waiting import until
 pytestmark = [pytest.mark.tls, pytest.mark.records, pytest.mark.handshakes]
 
 VERSIONS = ["1.2", "1.3"]
-
-
-def visit(port, c, session=None, name="a.test"):
-    """One connection and one request (TLS 1.3's tickets come behind the handshake): (resumed, the next session)."""
-    with tls_client(port, name=name, ssl_context=c, session=session) as client:
-        assert client.request(get(host=name, fields=["Connection: close"])).status == 200
-        resumed, after = client.socket.session_reused, client.socket.session
-        client.assert_closed()
-        return resumed, after
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -339,3 +339,12 @@ def curl(port, pki, path, *arguments, name="a.test", scheme="https", seconds=LON
     command += ["--cacert", pki.ca_file] if scheme == "https" else []
     return subprocess.run([*command, *map(str, arguments), f"{scheme}://{name}:{port}{path}"], capture_output=True, text=True,
                           errors="replace", stdin=subprocess.DEVNULL, timeout=seconds + 10, check=False)
+
+
+def visit(port, c, session=None, name="a.test"):
+    """One connection and one request (TLS 1.3's tickets come behind the handshake): (resumed, the next session)."""
+    with tls_client(port, name=name, ssl_context=c, session=session) as client:
+        assert client.request(get(host=name, fields=["Connection: close"])).status == 200
+        resumed, after = client.socket.session_reused, client.socket.session
+        client.assert_closed()
+        return resumed, after
