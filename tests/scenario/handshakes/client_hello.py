@@ -27,15 +27,18 @@ def rich():
 
 # ---- every length, by one ----
 
-def _length(path, delta):
+def _length(path, delta, title=None):
     secondary = path.count("/") > 2 and path.split("/")[2] in SECONDARY
 
     def run(c):
         c.hello = rich()
+        c.hello.session_id = b"\xff" * 32      # what is read as another length is none that fits
         c.hello.lengths[path] = delta
         c.send_hello()
     alert = (DECODE_ERROR, UNEXPECTED_MESSAGE) if path == "message" else DECODE_ERROR  # too short, it leaves a byte behind it
-    row("6", f"{path}: its length {delta:+}", alert, enforces=("6-decode", "6-reject"),
+    if title and path.endswith("/padding"):
+        alert = (DECODE_ERROR, ILLEGAL_PARAMETER)   # what was padding is an extension without content, and there twice
+    row("6", f"{path}: its length {title or format(delta, '+')}", alert, enforces=("6-decode", "6-reject"),
         openssl=Other((COMPLETES, DECODE_ERROR), NOT_KNOWN if "compress" in path else NOT_LOOKED_AT) if secondary else None)(run)
 
 
@@ -43,6 +46,10 @@ for _path in rich().paths():
     for _delta in (1, -1):
         if (_path, _delta) != ("message", 1):   # it would be waited for
             _length(_path, _delta)
+    _length(_path, lambda size: -1, "all ones")
+    if _path.split("/")[-1] not in ("responders", "request_extensions"):    # which are empty
+        _length(_path, lambda size: 0, "zero, before its content")
+        _length(_path, lambda size: size // 2, "half of what it is")
 
 
 @row("6", "a byte behind the extensions", DECODE_ERROR, enforces="6-decode")

@@ -171,6 +171,24 @@ def _(c):
     c.transcript = whole
 
 
+def _second_binders(name, alter, alert, enforces, openssl=()):
+    """alter(binders) are those of the second ClientHello; the first has good ones."""
+    @row("4.2.11.2", f"a second ClientHello with {name}", alert, enforces=enforces, openssl=Other((alert, ILLEGAL_PARAMETER, *openssl), OTHER_ALERTS))
+    def _(c):
+        c.offer(c.face.ticket())
+        ask_for_retry(c)
+        c.alter_binders = alter
+        c.answer_retry()
+
+
+OTHER_ALERTS = "OpenSSL reads no further than to the binder that it needs, and OpenSSL 3.0 calls a wrong one illegal_parameter"
+_second_binders("a binder that is wrong in its last bit", lambda b: [b[0][:-1] + bytes([b[0][-1] ^ 1])], DECRYPT_ERROR, "4.2.11-binder")
+_second_binders("a binder of zeros", lambda b: [bytes(32)], DECRYPT_ERROR, "4.2.11-binder")
+_second_binders("a binder of 31 bytes", lambda b: [b[0][:-1]], DECODE_ERROR, "6-decode")
+_second_binders("no binder", lambda b: [], DECODE_ERROR, "6-decode")
+_second_binders("a binder too many", lambda b: [*b, bytes(32)], ILLEGAL_PARAMETER, "4.2.11-count", (COMPLETES,))
+
+
 @row("4.1.2", "a second ClientHello with another session than the first", (ILLEGAL_PARAMETER, DECRYPT_ERROR), enforces="4.1.2-same",
      openssl=Other((COMPLETES, ILLEGAL_PARAMETER, DECRYPT_ERROR), LENIENT))
 def _(c):

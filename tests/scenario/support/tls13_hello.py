@@ -6,7 +6,7 @@
     hello.encode()
 
 The path of a length is made of the names of the vectors that it lies in; `paths()` gives them all. A change is added to
-the length that would be right and alters no other byte, so what follows is read as the liar's counterpart reads it."""
+the length that would be right, or makes another out of it where it is a function, and alters no other byte, so what follows is read as the liar's counterpart reads it."""
 import os
 import struct
 
@@ -35,7 +35,8 @@ class Vector:
     def encode(self, lengths=None, path=None):
         path = path or self.name
         content = b"".join(p if isinstance(p, bytes) else p.encode(lengths, q) for p, q in self._named(path))
-        size = len(content) + (lengths or {}).get(path, 0)
+        change = (lengths or {}).get(path, 0)
+        size = change(len(content)) if callable(change) else len(content) + change
         return (size % (1 << 8 * self.width)).to_bytes(self.width, "big") + content
 
     def _named(self, path):
