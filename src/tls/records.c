@@ -364,9 +364,9 @@ size_t records_word(const struct tls_records *r, bool at_end, enum content_type 
     if (!is_failed && (!at_end || r->ended))
         return 0;
     *ret_type = CONTENT_ALERT;
-    /* no_renegotiation is always a warning (RFC 5246 7.2.2), and close_notify too. */
-    ret_word[0] = is_failed && r->alert != ALERT_NO_RENEGOTIATION ? 2 : 1;
     ret_word[1] = is_failed ? r->alert : ALERT_CLOSE_NOTIFY;
+    /* no_renegotiation is always a warning (RFC 5246 7.2.2), and close_notify too. */
+    ret_word[0] = ret_word[1] == ALERT_NO_RENEGOTIATION || ret_word[1] == ALERT_CLOSE_NOTIFY ? 1 : 2;
     return 2;
 }
 
@@ -375,7 +375,10 @@ int records_said(struct tls_records *r, enum content_type type)
     r->update_owed = false;
     if (type == CONTENT_HANDSHAKE)
         return update_key(r, &r->write);
-    r->finished = true;
+    if (r->ended && !r->alert_received && r->alert == ALERT_NO_RENEGOTIATION)
+        r->alert = ALERT_CLOSE_NOTIFY; /* a warning ends nothing by itself (RFC 5246 7.2.1) */
+    else
+        r->finished = true;
     return 0;
 }
 

@@ -431,12 +431,14 @@ int tls_session_open(struct tls_session *s, struct bytes *in, uint8_t *plain, si
         if (in->size == 0 && SSL_pending(s->ssl) == 0)
             break;
     }
-    take_back(s);
     /* OpenSSL answers a renegotiation with a warning and goes on (RFC 5246 7.2.2 leaves that to us): a peer that asks
-     * for what no modern client does is not worth the work of each try. */
-    if (s->alert_sent && s->alert == SSL_AD_NO_RENEGOTIATION && !s->ended)
+     * for what no modern client does is not worth the work of each try. The warning ends nothing by itself (7.2.1). */
+    if (s->alert_sent && s->alert == SSL_AD_NO_RENEGOTIATION && !s->ended) {
+        (void)SSL_shutdown(s->ssl);
         error = end_failed(s, s->is_client ? "the server asked for a renegotiation"
                                            : "the client asked for a renegotiation");
+    }
+    take_back(s);
     return total ? (int)total : error;
 }
 

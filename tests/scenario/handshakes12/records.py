@@ -207,6 +207,12 @@ def _(c):
     c.send(c.seal(get()[:20]), c.record(hello_again(c)))
 
 
+@row("5746 4.5", "a renegotiation behind a request, in one segment", NO_MORE)
+def _(c):
+    remember(c)
+    c.send(c.seal(get()) + c.record(hello_again(c)))
+
+
 @row("5246 6.2.1", "content between the parts of a ClientHello", (*NO_MORE,))
 def _(c):
     remember(c)

@@ -667,7 +667,7 @@ static void messages_that_have_no_place_are_refused(void **state)
     }
 }
 
-/* RFC 5246 7.2.2: always a warning; and then the connection ends. */
+/* RFC 5246 7.2.2: always a warning; and then the connection ends in order (7.2.1). */
 static void a_renegotiation_is_refused_with_no_renegotiation(void **state)
 {
     struct record_pair *p = record_pair_new(&record_1_2);

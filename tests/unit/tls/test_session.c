@@ -670,6 +670,10 @@ static void renegotiation_is_refused(void **state)
     assert_string_equal(alert_name(f.alert), "no_renegotiation");
     assert_string_equal(f.reason, "the client asked for a renegotiation");
     assert_int_equal(pair_server_read(&p, plain, sizeof plain), -E_TLS);
+    /* The warning, and close_notify, since that ends nothing by itself (RFC 5246 7.2.1): of AES-GCM both. */
+    assert_int_equal(buffer_used(&p.to_client), 2 * (5 + 8 + 2 + 16));
+    assert_int_equal(p.to_client.data[p.to_client.start], 21);
+    assert_int_equal(p.to_client.data[p.to_client.start + 31], 21);
     pair_end(&p);
     SSL_CTX_free(client);
     tls_context_unref(server);
