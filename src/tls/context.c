@@ -23,15 +23,24 @@ static _Thread_local char why_text[512];
 
 /* ---- Objects fetched once ---- */
 
+typedef int security_callback(const SSL *ssl, const SSL_CTX *ctx, int operation, int bits, int nid, void *other,
+                              void *extra);
+
 static struct {
     OSSL_PROVIDER *ours;
     EVP_CIPHER *aes_256_cbc;
+    security_callback *security; /* the library's own */
 } fetched;
 
 static void fetch_all(void)
 {
+    SSL_CTX *probe;
+
     fetched.ours = provider_load(); /* kept for good */
     fetched.aes_256_cbc = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
+    probe = SSL_CTX_new(TLS_server_method());
+    fetched.security = probe ? SSL_CTX_get_security_callback(probe) : NULL;
+    SSL_CTX_free(probe);
 }
 
 static void fetch_once(void)
@@ -103,6 +112,19 @@ bool context_set_policy(SSL_CTX *ctx, const struct tls_policy_options *options, 
     return true;
 }
 
+/* No signature_algorithms means SHA-1 (RFC 5246 7.4.1.4.1), which is not spoken (RFC 9155); but with RSA key exchange nothing is
+ * signed, and the library asks all the same, once it has chosen the suite. */
+static int judge_security(const SSL *ssl, const SSL_CTX *ctx, int operation, int bits, int nid, void *other,
+                          void *extra)
+{
+    const SSL_CIPHER *chosen = ssl ? SSL_get_pending_cipher(ssl) : NULL;
+
+    if (operation == SSL_SECOP_SIGALG_SUPPORTED && chosen && SSL_CIPHER_get_kx_nid(chosen) == NID_kx_rsa &&
+        SSL_get_state(ssl) == TLS_ST_SR_CLNT_HELLO)
+        return 1;
+    return fetched.security(ssl, ctx, operation, bits, nid, other, extra);
+}
+
 static void set_behaviour(SSL_CTX *ctx, bool tickets)
 {
     SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
@@ -113,6 +135,8 @@ static void set_behaviour(SSL_CTX *ctx, bool tickets)
     /* No chain is guessed at each handshake: what the operator gave is sent. */
     SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);
     SSL_CTX_set_security_level(ctx, 2);
+    if (fetched.security)
+        SSL_CTX_set_security_callback(ctx, judge_security);
     SSL_CTX_set_dh_auto(ctx, 1);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_timeout(ctx, TICKET_LIFETIME);
