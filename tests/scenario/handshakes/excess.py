@@ -114,6 +114,34 @@ def _(c):
     c.send(record(b"\1\0", ALERT, 0x0303))
 
 
+@row("6.1", "close_notify together with the Finished", CLOSE_NOTIFY, enforces=("6.1-close", "6.1-send"))
+def _(c):
+    waiting(c)
+    whole, sent, c.send = c.send, [], lambda *records: sent.extend(records)
+    c.finish()
+    sent.append(c.seal(b"\1\0", ALERT))
+    c.send = whole
+    c.send(*sent)
+
+
+@row("6.1", "a request and close_notify together with the Finished: the answer comes", None, enforces="6.1-close")
+def _(c):
+    waiting(c)
+    whole, sent, c.send = c.send, [], lambda *records: sent.extend(records)
+    c.finish()
+    sent += [c.seal(get() * 2), c.seal(b"\1\0", ALERT)]
+    c.send = whole
+    c.send(*sent)
+    c.send = lambda *records: None      # both requests are there
+
+
+for _description in (10, 40, 47, 70, 80, 255):
+    @row("6.2", f"alert {_description} in clear in the place of the second ClientHello ends it all", ENDS, enforces=("6.2-close", "6.2-unknown"))
+    def _(c, description=_description):
+        ask_for_retry(c)
+        c.send(record(bytes([FATAL, description]), ALERT, 0x0303))
+
+
 for _name, _prepare, _at in (("Certificate", lambda c: c.send_message(c.certificate(c.face.badge)), "required"),
                              ("Certificate's beginning", lambda c: c.send(c.record(c.certificate(c.face.badge)[:50])), "required")):
     @row("6", f"an alert in clear behind the client's {_name}", UNEXPECTED_MESSAGE, at=_at, enforces="5.2-protected",
@@ -307,6 +335,14 @@ for _sizes in ((1,), (16,), (17,), (100,), (MOST,), (MOST + 17,), (8192, 8192), 
         def _(c, sizes=_sizes, retry=_retry):
             offer_early(c, retry)
             c.send(*(garbage(n) for n in sizes))
+
+
+for _retry in (False, True):
+    @row("4.2.10", "a record of early data that is longer than any record" + (", and a retry" if _retry else ""), RECORD_OVERFLOW, enforces="5.2-overflow")
+    def _(c, retry=_retry):
+        offer_early(c, retry)
+        c.send(garbage(MOST + 257))
+        assert c.read_server_hello() if retry else c.read_flight()
 
 
 @row("4.2.10", "change_cipher_spec between records of early data", None, enforces=("4.2.10-skip", "5-ccs"))

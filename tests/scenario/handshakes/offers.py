@@ -179,6 +179,12 @@ for _bytes, _title in ((b"a.te\x07st", "a bell"), ("a.t\u0105st".encode(), "lett
 for _bytes, _title in ((b"www.a.test", "a name that the server has no certificate for"), (b"A.TEST", "capitals"), (b"a.test.", "a dot at its end"),
                        (b"x" * 63 + b".test", "a label of 63 bytes"), (b"_a.test", "an underscore"), (b"[::1]", "an address of IPv6")):
     _hello("RFC 6066 3", f"server_name with {_title}", None, _put(server_name(_bytes)))
+AS_OTHERS = "either way it is refused, as by BoringSSL: no other type than host_name has ever been there"
+for _entries, _title in ((((1, b"a.test"),), "a name of another type alone"), (((0, b"a.test"), (1, b"\0\1x")), "a name of another type behind a host's"),
+                         (((255, b"x"), (0, b"a.test")), "a name of another type before a host's")):
+    _hello("RFC 6066 3", f"server_name with {_title}", ILLEGAL_PARAMETER,
+           _put(Extension(SERVER_NAME, Vector("list", 2, *(p for t, n in _entries for p in (bytes([t]), Vector("name", 2, n)))))),
+           openssl=Other((DECODE_ERROR, ILLEGAL_PARAMETER), AS_OTHERS))
 _hello("RFC 6066 3", "server_name with a byte behind its list", DECODE_ERROR,
        _put(Extension(SERVER_NAME, Vector("list", 2, b"\0", Vector("name", 2, b"a.test")), b"x")), enforces="6-decode")
 _hello("RFC 6066 3", "server_name of bytes of 255", DECODE_ERROR, _put(Extension(SERVER_NAME, b"\xff" * 4)), enforces="6-decode")
