@@ -116,7 +116,7 @@ size_t tls_connection_room(const struct connection *c)
     if (room == 0)
         return 0;
     most = t->own ? t->records.plain_most : tls_session_piece(t->session);
-    around = (room + most - 1) / most * overhead(t) + t->staged;
+    around = records_count(room, most) * overhead(t) + t->staged;
     return room > around ? room - around : 0;
 }
 
@@ -148,8 +148,11 @@ static ssize_t stage(struct tls_connection *t, struct bytes data)
 /* Of so many bytes, those that make whole records: straight from the owner's memory. */
 static size_t whole_records(const struct tls_connection *t, size_t bytes)
 {
-    size_t most = piece(t), small = t->own ? (t->records.small_left + most - 1) / most * most : 0;
+    size_t most = piece(t), small;
 
+    if (bytes < most)
+        return 0;
+    small = t->own ? records_count(t->records.small_left, most) * most : 0;
     bytes -= bytes % most;
     return small && bytes > small ? small : bytes; /* then come larger ones */
 }

@@ -47,7 +47,7 @@ static inline size_t record_prefix(const struct record_keys *keys)
 /* Bytes that record_seal adds to the plaintext. */
 static inline size_t record_overhead(const struct record_keys *keys)
 {
-    return record_prefix(keys) + (keys->version == 0x0304) + AEAD_TAG;
+    return keys->version == 0x0304 ? RECORD_HEADER + 1 + AEAD_TAG : record_prefix(keys) + AEAD_TAG;
 }
 
 /* Seals up to RECORD_PLAIN_MOST bytes of one content type into one record.

@@ -82,18 +82,26 @@ static inline size_t records_piece(const struct tls_records *r)
     size_t most = r->small_left ? RECORDS_SMALL_PLAIN : RECORD_PLAIN_MOST;
     return most < r->plain_most ? most : r->plain_most;
 }
+/* Records of at most so many bytes of content each that so many bytes take. One is what most answers need: no division. */
+static inline size_t records_count(size_t plain_bytes, size_t most)
+{
+    return plain_bytes <= most ? plain_bytes != 0 : (plain_bytes + most - 1) / most;
+}
 /* Bytes that sealing so much content takes at most, with a KeyUpdate that is due. */
 static inline size_t records_sealed_size(const struct tls_records *r, size_t plain_bytes)
 {
     size_t small = plain_bytes < r->small_left ? plain_bytes : r->small_left;
-    size_t records = (small + RECORDS_SMALL_PLAIN - 1) / RECORDS_SMALL_PLAIN + (plain_bytes + r->plain_most - 1) / r->plain_most;
+    size_t records = records_count(small, RECORDS_SMALL_PLAIN) + records_count(plain_bytes, r->plain_most);
     return plain_bytes + records * record_overhead(&r->write) + RECORDS_UPDATE;
 }
 /* Bytes that the small records which are still to come, all of them after a pause, add to what full ones take. */
 static inline size_t records_small_extra(const struct tls_records *r, bool paused)
 {
-    size_t bytes = r->plain_most <= RECORDS_SMALL_PLAIN ? 0 : paused ? RECORDS_SMALL_BYTES : r->small_left;
-    return (bytes + RECORDS_SMALL_PLAIN - 1) / RECORDS_SMALL_PLAIN * record_overhead(&r->write);
+    size_t bytes = paused ? RECORDS_SMALL_BYTES : r->small_left;
+
+    if (bytes == 0 || r->plain_most <= RECORDS_SMALL_PLAIN)
+        return 0;
+    return records_count(bytes, RECORDS_SMALL_PLAIN) * record_overhead(&r->write);
 }
 /* Nothing was sent for a while: what comes next is to arrive early. */
 static inline void records_paused(struct tls_records *r)
