@@ -272,6 +272,7 @@ int h2_pump(struct h2 *h)
     if (h->error || h->pumping)
         return h->error;
     h->pumping = true;
+    h->head_due = false;
     code = nghttp2_session_send(h->session);
     h->pumping = false;
     return code ? failure(h, code) : h->error;
@@ -372,7 +373,7 @@ int h2_wake(struct h2 *h)
 {
     if (h2_pump(h) == 0)
         h2_out_serve(h);
-    return h->error;
+    return h->head_due ? h2_pump(h) : h->error;
 }
 
 int h2_flush(struct h2 *h)

@@ -6,7 +6,8 @@
  * The owner of a machine is a client's session (H2_SERVER) or a connection to a server (H2_CLIENT). It gives received
  * bytes to h2_receive(), which calls on_event of each stream that has news, and calls h2_wake() when the connection
  * has room again. Frames are written as soon as they are made, into the connection's own staging: nothing is queued
- * here but what nghttp2 keeps for want of room, and the owner flushes once a turn (owner->dirty).
+ * here but what nghttp2 keeps for want of room, and one response's head, for which there is room, until its first content or
+ * whatever else is written; the owner flushes once a turn (owner->dirty).
  *
  * Extended CONNECT (RFC 8441): a message with METHOD_CONNECT and `upgrade`, the token of :protocol, both ways; its body
  * is BODY_NONE, and content that comes or is sent behind it (behind a 2xx) is the tunnel's; end() is half a close.

@@ -217,20 +217,31 @@ struct head_out {
     size_t count, size;
 };
 
-static void put(struct head_out *o, struct bytes name, struct bytes value)
+static void put_flagged(struct head_out *o, struct bytes name, struct bytes value, uint8_t flags)
 {
     CHECK(o->count < FIELDS_MOST);
-    o->at[o->count++] = (nghttp2_nv){ (uint8_t *)name.at, (uint8_t *)value.at, name.size, value.size, 0 };
+    o->at[o->count++] = (nghttp2_nv){ (uint8_t *)name.at, (uint8_t *)value.at, name.size, value.size, flags };
     o->size += name.size + value.size + FIELD_EXTRA;
+}
+
+/* name: in lower case, and there as long as the program: nghttp2 copies it no more than it needs to. */
+static void put(struct head_out *o, struct bytes name, struct bytes value)
+{
+    put_flagged(o, name, value, NGHTTP2_NV_FLAG_NO_COPY_NAME);
 }
 
 static int put_fields(struct head_out *o, const struct fields *fields)
 {
     if (fields->count > FIELDS_MOST - 16)
         return -E_HEAD_TOO_LARGE;
-    for (uint32_t i = 0; i < fields->count; i++)
-        if (!field_is_framing(fields->at[i].id))
-            put(o, fields->at[i].name, fields->at[i].value);
+    for (uint32_t i = 0; i < fields->count; i++) {
+        const struct field *field = &fields->at[i];
+
+        if (field->id == FIELD_OTHER)
+            put_flagged(o, field->name, field->value, NGHTTP2_NV_FLAG_NONE);
+        else if (!field_is_framing(field->id))
+            put(o, field_name_of(field->id), field->value);
+    }
     return 0;
 }
 
@@ -328,6 +339,8 @@ int h2_out_send_head(struct stream *st, const struct message *m)
     }
     if (is_request && m->te_trailers)
         put(&o, BYTES_LITERAL("te"), BYTES_LITERAL("trailers"));
+    if (s->h2->head_due && (error = h2_pump(s->h2)) != 0)
+        return error; /* that the room is what it says */
     error = check_room(s, &o);
     if (error)
         return error;
@@ -342,7 +355,11 @@ int h2_out_send_head(struct stream *st, const struct message *m)
         s->out_left = m->body == BODY_LENGTH ? m->length : m->body == BODY_NONE && !tunnel ? 0 : UINT64_MAX;
         s->keeps_end = m->body == BODY_LENGTH && announces_trailers(m);
     }
-    return h2_pump(s->h2);
+    if (is_request || interim || whole)
+        return h2_pump(s->h2);
+    s->h2->head_due = true; /* with its first content, or at the turn's end */
+    s->h2->owner->dirty(s->h2->user);
+    return 0;
 }
 
 /* ---- content ---- */

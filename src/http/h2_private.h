@@ -105,6 +105,7 @@ struct h2 {
     uint32_t unsettled_bytes;  /* of the connection's window, to be given back then */
     struct field scratch[H2_SCRATCH]; /* of the head that is being received: it takes no more than it needs in the end */
     bool open, serve_due, pumping, draining, final;
+    bool head_due;             /* nghttp2 has a response's head that it has not framed, one at most, for which there was room */
     int error;
     int64_t goaway_code;
     uint64_t block_bytes;      /* of the header block that is being received */

@@ -363,6 +363,7 @@ static void expect_answerable(struct peer *p, int32_t id, int error)
     assert_int_equal(user_head(u, &m), error);
     expect_text(m.authority, "a.test"); /* for the log */
     assert_int_equal(user_answer(u, 431, 0), 0);
+    assert_int_equal(h2_flush(p->h2), 0);
     assert_true(peer_find(p, HEADERS, id, &f));
     assert_string_equal(p->fields, ":status: 431\n");
 }

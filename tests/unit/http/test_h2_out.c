@@ -187,7 +187,67 @@ static void a_head_waits_for_room_and_is_sent_whole(void **state)
     assert_int_equal(give_room(p, 2000), 0);
     assert_int_equal(u->events, 2);
     assert_int_equal(user_answer(u, 200, 5), 0);
+    assert_int_equal(h2_flush(p->h2), 0);
     assert_true(peer_find(p, HEADERS, 1, &f));
+}
+
+/* One way through nghttp2 for both. */
+static void a_head_leaves_with_its_first_content_or_at_the_turns_end(void **state)
+{
+    struct peer *p = peer_server(state);
+    struct user *a = get(p, 1), *b = get(p, 3);
+    unsigned dirty = p->dirty;
+    struct peer_frame f;
+
+    begin(a, 100);
+    expect_quiet(p);
+    assert_true(p->dirty > dirty); /* the turn's end is asked for all the same */
+    user_send(a);
+    assert_true(peer_find(p, HEADERS, 1, &f));
+    assert_true(peer_find(p, DATA, 1, &f));
+    assert_int_equal(f.flags, END_STREAM);
+    begin(b, 100);
+    expect_quiet(p);
+    assert_int_equal(h2_flush(p->h2), 0);
+    assert_true(peer_find(p, HEADERS, 3, &f));
+    expect_quiet(p);
+}
+
+static void heads_that_were_taken_have_room_and_all_leave_with_a_flush(void **state)
+{
+    struct peer *p = peer_server(state);
+    struct user *users[20];
+    struct peer_frame f;
+    unsigned taken = 0;
+
+    for (unsigned i = 0; i < COUNT_OF(users); i++)
+        users[i] = get(p, (int32_t)(2 * i + 1));
+    p->limited = true;
+    p->room = 200;
+    while (taken < COUNT_OF(users) && user_answer(users[taken], 200, 5) == 0)
+        taken++;
+    assert_in_range(taken, 2, COUNT_OF(users) - 1);
+    assert_int_equal(h2_flush(p->h2), 0);
+    for (unsigned i = 0; i < taken; i++)
+        assert_true(peer_find(p, HEADERS, (int32_t)(2 * i + 1), &f));
+    expect_quiet(p);
+}
+
+static void content_behind_a_head_takes_the_room_that_the_head_leaves(void **state)
+{
+    struct peer *p = peer_server(state);
+    struct user *u = get(p, 1);
+    struct peer_frame f;
+
+    p->limited = true;
+    p->room = 1200;
+    begin(u, 2000);
+    user_send(u); /* no more than there is room is ever written */
+    assert_in_range(u->sent, 1, 1200 - H2_FRAME_HEAD);
+    assert_true(peer_find(p, HEADERS, 1, &f));
+    assert_int_equal(give_room(p, 3000), 0);
+    assert_int_equal(u->sent, 2000);
+    assert_false(h2_has_waiting(p->h2));
 }
 
 /* Heads, trailers and ends are not subject to flow control. */
@@ -454,6 +514,7 @@ static void interim_responses_are_heads_that_end_nothing(void **state)
     assert_false(f.flags & END_STREAM);
     assert_int_equal(user_answer(u, 101, 0), -E_INTERNAL); /* RFC 9113 8.6 */
     assert_int_equal(user_answer(u, 200, 3), 0);
+    assert_int_equal(h2_flush(p->h2), 0);
     assert_true(peer_find(p, HEADERS, 1, &f));
     assert_string_equal(p->fields, ":status: 200\ncontent-length: 3\n");
 }
@@ -645,6 +706,9 @@ int main(void)
         TEST(frames_are_no_larger_than_the_peer_takes),
         TEST(a_stream_sends_no_more_than_there_is_room_and_is_woken_for_more),
         TEST(a_head_waits_for_room_and_is_sent_whole),
+        TEST(a_head_leaves_with_its_first_content_or_at_the_turns_end),
+        TEST(heads_that_were_taken_have_room_and_all_leave_with_a_flush),
+        TEST(content_behind_a_head_takes_the_room_that_the_head_leaves),
         TEST(a_head_that_waits_for_room_does_not_wait_for_windows),
         TEST(an_end_waits_for_room),
         TEST(an_end_that_waits_without_windows_waits_for_room_alone),
