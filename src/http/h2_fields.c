@@ -165,8 +165,11 @@ static int framing_field(struct h2_parse *p, enum field_id id, struct bytes valu
     }
 }
 
-static bool is_lower_token(struct bytes name)
+/* id: what it is if it is one; the names that are known are in lower case. */
+static bool is_lower_token(struct bytes name, enum field_id id)
 {
+    if (id != FIELD_OTHER)
+        return bytes_equal(name, field_name_of(id));
     if (!h1_is_token(name))
         return false;
     for (size_t i = 0; i < name.size; i++)
@@ -194,10 +197,10 @@ static int regular_field(struct h2 *h, struct h2_parse *p, struct bytes name, st
     enum field_id like;
 
     p->regular = true;
-    if (!is_lower_token(name) || !is_value(value))
-        return -E_SYNTAX;
     field.id = (uint8_t)field_lookup(name, &like);
     field.like = (uint8_t)like;
+    if (!is_lower_token(name, field.id) || !is_value(value))
+        return -E_SYNTAX;
     if (field_is_framing(like) && (like != field.id || p->trailers))
         return -E_AMBIGUOUS;
     if (p->trailers && h1_is_dropped_from_trailers(&field))
@@ -274,7 +277,7 @@ static int join_cookies(struct message *m)
 
 /* Host is compared as it is written: names in another case are the same host, but who sends two spellings at once wants
  * somebody to see something else. */
-static int settle_authority(struct h2_parse *p)
+static int settle_authority(struct h2 *h, struct h2_parse *p)
 {
     struct message *m = p->m;
     struct hostname name;
@@ -284,7 +287,15 @@ static int settle_authority(struct h2_parse *p)
         m->authority = p->host;
     else if (p->hosts && !bytes_equal_nocase(p->host, m->authority))
         return -E_HOST;
-    return hostname_parse_authority(m->authority, &name, &port) ? -E_HOST : 0;
+    if (bytes_equal(m->authority, bytes_of(h->authority, h->authority_bytes)))
+        return m->authority.size ? 0 : -E_HOST;
+    if (hostname_parse_authority(m->authority, &name, &port))
+        return -E_HOST;
+    if (m->authority.size <= sizeof h->authority) {
+        memcpy(h->authority, m->authority.at, m->authority.size);
+        h->authority_bytes = (uint8_t)m->authority.size;
+    }
+    return 0;
 }
 
 static int settle_target(struct h2_parse *p)
@@ -312,13 +323,13 @@ static int settle_target(struct h2_parse *p)
     return m->path.at[0] == '/' ? h1_check_path(m->path) : -E_SYNTAX;
 }
 
-static int settle_request(struct h2_parse *p, bool end)
+static int settle_request(struct h2 *h, struct h2_parse *p, bool end)
 {
     struct message *m = p->m;
     int error = settle_target(p);
 
     if (!error)
-        error = settle_authority(p);
+        error = settle_authority(h, p);
     if (error)
         return error;
     if (m->method == METHOD_CONNECT) {
@@ -380,7 +391,7 @@ static int settle(struct h2 *h, struct h2_parse *p, bool end)
     if (!error && p->cookies > 1)
         error = join_cookies(m);
     if (!error)
-        error = h->options.role == H2_SERVER ? settle_request(p, end) : settle_response(p, end);
+        error = h->options.role == H2_SERVER ? settle_request(h, p, end) : settle_response(p, end);
     return error;
 }
 

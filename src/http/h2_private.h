@@ -103,6 +103,8 @@ struct h2 {
     struct h2_parse parse;
     bool settled;              /* the peer knows our SETTINGS: before, its streams have RFC 9113's windows, not ours */
     uint32_t unsettled_bytes;  /* of the connection's window, to be given back then */
+    uint8_t authority[63];     /* the latest that was found to be one: most requests of a connection have the same */
+    uint8_t authority_bytes;
     struct field scratch[H2_SCRATCH]; /* of the head that is being received: it takes no more than it needs in the end */
     bool open, serve_due, pumping, draining, final;
     bool head_due;             /* nghttp2 has a response's head that it has not framed, one at most, for which there was room */

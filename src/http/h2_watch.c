@@ -133,8 +133,10 @@ size_t h2_watch(struct h2 *h, struct bytes in)
     size_t at = 0, began = 0;
 
     while (at < in.size) {
+        size_t n;
+
         if (w->skip) {
-            size_t n = in.size - at < w->skip ? in.size - at : w->skip;
+            n = in.size - at < w->skip ? in.size - at : w->skip;
             w->skip -= (uint32_t)n;
             at += n;
             continue;
@@ -143,7 +145,10 @@ size_t h2_watch(struct h2 *h, struct bytes in)
             began = at;
             w->want = HEAD;
         }
-        w->head[w->have++] = in.at[at++];
+        n = in.size - at < (size_t)(w->want - w->have) ? in.size - at : (size_t)(w->want - w->have);
+        memcpy(w->head + w->have, in.at + at, n);
+        w->have = (uint8_t)(w->have + n);
+        at += n;
         if (w->have < w->want)
             continue;
         h->fault = on_collected(h);

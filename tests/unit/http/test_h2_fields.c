@@ -41,6 +41,9 @@ static void a_name_that_is_no_lower_case_token_is_refused(void **state)
         { { GET, "x a", "x" }, -E_SYNTAX },   { { GET, "x:a", "x" }, -E_SYNTAX },  { { GET, "x-a:", "x" }, -E_SYNTAX },
         { { GET, "x\ta", "x" }, -E_SYNTAX },  { { GET, "x\x01", "x" }, -E_SYNTAX }, { { GET, "x\x7f", "x" }, -E_SYNTAX },
         { { GET, "x\xc3\xa4", "x" }, -E_SYNTAX }, { { GET, "x\r\ny", "x" }, -E_SYNTAX },
+        /* known ones, and what is like them but for the bit that tells cases apart */
+        { { GET, "User-agent", "x" }, -E_SYNTAX }, { { GET, "user-Agent", "x" }, -E_SYNTAX },
+        { { GET, "user\ragent", "x" }, -E_SYNTAX }, { { GET, "Te", "trailers" }, -E_SYNTAX },
     };
     EXPECT_EACH_REFUSED(peer_server(state), table, END_STREAM);
 }
@@ -205,6 +208,35 @@ static void expect_text(struct bytes b, const char *text)
 {
     assert_int_equal(b.size, strlen(text));
     assert_memory_equal(b.at, text, b.size);
+}
+
+/* That one was valid says nothing of the next. */
+static void each_authority_is_checked_whichever_came_before(void **state)
+{
+#define LONG_NAME "a-label-of-some-length.a-label-of-some-length.a-label-of-some-length.test"
+    static const struct {
+        const char *authority;
+        int error;
+    } table[] = {
+        { "a.test", 0 },     { "a.test", 0 },        { "a.test:8443", 0 },        { "a.test:", 0 }, { "a.test:0", -E_HOST },
+        { "A.test", 0 },     { "a..test", -E_HOST }, { "a.test", 0 },             { "", -E_HOST },  { LONG_NAME, 0 },
+        { LONG_NAME, 0 },    { "a.tes", 0 },         { LONG_NAME "@", -E_HOST }, { "a.test", 0 },  { "u@a.test", -E_HOST },
+        { "u@a.test", -E_HOST },
+    };
+    struct peer *p = peer_server(state);
+    struct message m;
+
+    for (unsigned i = 0; i < COUNT_OF(table); i++) {
+        struct user *u;
+
+        assert_int_equal(peer_head(p, (int32_t)(2 * i + 1), END_STREAM, ":method", "GET", ":scheme", "https", ":path", "/",
+                                   ":authority", table[i].authority),
+                         0);
+        u = p->users[p->user_count - 1];
+        assert_int_equal(user_head(u, &m), table[i].error);
+        if (table[i].error == 0)
+            expect_text(m.authority, table[i].authority);
+    }
 }
 
 static void a_request_becomes_a_message(void **state)
@@ -671,6 +703,7 @@ int main(void)
         TEST(extended_connect_is_whole_and_of_connect_alone),
         TEST(a_length_that_can_be_read_in_two_ways_is_refused),
         TEST(a_length_without_content_is_refused),
+        TEST(each_authority_is_checked_whichever_came_before),
         TEST(a_request_becomes_a_message),
         TEST(host_stands_in_for_an_authority),
         TEST(options_may_ask_for_the_whole_server),
