@@ -106,8 +106,15 @@ static int pass_request_body(struct exchange *x)
     return 0;
 }
 
+/* Whether something of the server's may be there to be read. */
+static bool server_has_more(const struct exchange *x)
+{
+    struct stream *server = &x->server->stream;
+    return !server->ops->wire || connection_has_more(server->ops->wire(server)->connection);
+}
+
 /* No more is read of the server than the client's stream takes, where many of those share a connection's memory: but a
- * little, that heads and ends are seen. */
+ * little, that heads and ends are seen. To be called before content is sent to it, or anything is read from it. */
 static void pace_server(struct exchange *x)
 {
     const struct stream_ops *client = x->client->ops, *server = x->server->stream.ops;
@@ -130,7 +137,8 @@ static int pass_request(struct exchange *x)
     if (x->request_ended || x->request_unwanted)
         return 0;
     if (x->tunnel != TUNNEL_ASKED) { /* what comes behind such a request is the tunnel's, or another request */
-        pace_server(x);
+        if (!x->client_ended)
+            pace_server(x);
         error = pass_request_body(x);
         if (error || !x->client_ended || x->request_unwanted || replay_left(&x->replay).size)
             return error;
@@ -286,7 +294,8 @@ static int pass_response(struct exchange *x)
 
     if (x->response_ended) /* of a tunnel whose other half goes on */
         return 0;
-    pace_server(x);
+    if (server_has_more(x))
+        pace_server(x);
     error = x->response_seen ? 0 : take_response_head(x);
     if (!error && !x->response_head_sent)
         error = pass_response_head(x);
