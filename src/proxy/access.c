@@ -82,7 +82,7 @@ void access_note_call(struct exchange *x, const struct fields *fields)
 {
     int status;
 
-    if (x->client_version < HTTP_2 || !grpc_is_call(&x->request))
+    if (!x->is_call)
         return;
     status = grpc_status_told(fields);
     if (status >= 0)

@@ -359,6 +359,7 @@ static void note_beginning(struct exchange *x, uint64_t began_ns)
     x->head_ns = loop_now(exchange_loop(x));
     x->started_unix_us = unix_us();
     x->client_version = x->request.version ? x->request.version : HTTP_1_1;
+    x->is_call = x->client_version >= HTTP_2 && grpc_is_call(&x->request);
     x->asked_method = x->request.method_name;
     x->asked_authority = x->request.authority;
     x->asked_path = x->request.path;
@@ -382,8 +383,7 @@ static int pass_on(struct exchange *x)
 {
     int error = forward_request(x);
 
-    x->may_be_silent =
-        x->client_version >= HTTP_2 && x->upstream->options->protocol != UPSTREAM_HTTP1 && grpc_is_call(&x->request);
+    x->may_be_silent = x->is_call && x->upstream->options->protocol != UPSTREAM_HTTP1;
     return error ? error : find_server(x);
 }
 

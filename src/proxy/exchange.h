@@ -58,7 +58,8 @@ struct exchange {
     struct deferred again;         /* goes on after others had their turn */
 
     struct replay replay;          /* of the request's content */
-    bool may_be_silent;            /* a call of gRPC over HTTP/2 */
+    bool is_call;                  /* of gRPC, and the client speaks HTTP/2 */
+    bool may_be_silent;            /* such a call, to a server that may speak it, too */
     bool request_head_sent;
     bool request_taken;            /* a byte of its content was taken from the client */
     bool client_expects;           /* Expect: 100-continue; neither that nor content has come: it is the server's turn */

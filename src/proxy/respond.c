@@ -86,7 +86,7 @@ int respond_broken_call(struct exchange *x, int error)
     struct message trailers;
     int failed;
 
-    if (x->client_version < HTTP_2 || x->response.has_length || !grpc_is_call(&x->request))
+    if (!x->is_call || x->response.has_length)
         return -E_INTERNAL;
     message_init(&trailers, &x->arena);
     failed = add_grpc_status(x, &trailers, error);
