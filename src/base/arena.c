@@ -110,17 +110,6 @@ void *arena_zalloc(struct arena *a, size_t size)
     return data ? memset(data, 0, size) : NULL;
 }
 
-struct bytes arena_copy(struct arena *a, struct bytes b)
-{
-    uint8_t *copy = arena_alloc(a, b.size);
-
-    if (!copy)
-        return BYTES_NONE;
-    if (b.size)
-        memcpy(copy, b.at, b.size);
-    return bytes_of(copy, b.size);
-}
-
 char *arena_text(struct arena *a, struct bytes b)
 {
     char *text = b.size < SIZE_MAX ? arena_alloc(a, b.size + 1) : NULL;

@@ -53,7 +53,16 @@ static inline void *arena_alloc(struct arena *a, size_t size)
 /* The same, zeroed. */
 void *arena_zalloc(struct arena *a, size_t size);
 /* A copy of b; its view has .at == NULL when memory is out (an empty view gives an empty one that is not NULL). */
-struct bytes arena_copy(struct arena *a, struct bytes b);
+static inline struct bytes arena_copy(struct arena *a, struct bytes b)
+{
+    uint8_t *copy = arena_alloc(a, b.size);
+
+    if (!copy)
+        return BYTES_NONE;
+    if (b.size)
+        memcpy(copy, b.at, b.size);
+    return bytes_of(copy, b.size);
+}
 /* A terminated copy, or NULL. */
 char *arena_text(struct arena *a, struct bytes b);
 /* The parts one behind the other; .at == NULL when memory is out. */

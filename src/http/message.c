@@ -50,9 +50,15 @@ int message_append(struct message *m, const struct fields *fields)
 
 int message_add_known(struct message *m, enum field_id id, struct bytes value)
 {
+    struct field *at;
+
     if (field_is_framing(id))
         return -E_INTERNAL;
-    return message_push(m, &(struct field){ field_name_written(id), value, (uint8_t)id, (uint8_t)id });
+    at = message_next(m);
+    if (!at)
+        return -E_MEMORY;
+    *at = (struct field){ field_name_written(id), value, (uint8_t)id, (uint8_t)id };
+    return 0;
 }
 
 bool field_name_is_valid(struct bytes name)

@@ -17,12 +17,21 @@ enum field_id field_lookup(struct bytes name, enum field_id *ret_like);
 
 /* Makes room for more fields. Returns 0 or -E_MEMORY. */
 int message_grow(struct message *m) MUST_USE;
+/* Where the next field comes to stand, which is counted already; NULL: memory. */
+static inline struct field *message_next(struct message *m)
+{
+    if (m->fields.count == m->fields.room && message_grow(m) < 0)
+        return NULL;
+    return &m->fields.at[m->fields.count++];
+}
 /* message_add of a field whose numbers are known, framing or not. Returns 0 or -E_MEMORY. */
 static inline int message_push(struct message *m, const struct field *field)
 {
-    if (m->fields.count == m->fields.room && message_grow(m) < 0)
+    struct field *at = message_next(m);
+
+    if (!at)
         return -E_MEMORY;
-    m->fields.at[m->fields.count++] = *field;
+    *at = *field;
     return 0;
 }
 
