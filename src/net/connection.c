@@ -148,12 +148,23 @@ int connection_read_socket(struct connection *c, struct buffer *into, size_t lim
     return (int)n;
 }
 
+/* One after the other, in one call: where there is but one, in one that has less to fetch from us. As send(). */
+static ssize_t send_parts(int fd, struct bytes first, struct bytes second, int flags)
+{
+    struct iovec parts[] = { { (void *)first.at, first.size }, { (void *)second.at, second.size } };
+    struct msghdr message = { .msg_iov = parts, .msg_iovlen = COUNT_OF(parts) };
+
+    if (second.size == 0)
+        return send(fd, first.at, first.size, flags);
+    if (first.size == 0)
+        return send(fd, second.at, second.size, flags);
+    return sendmsg(fd, &message, flags);
+}
+
 /* Writes out and then data, in one call. Returns the bytes of data taken, or -E_RESET. */
 ssize_t connection_write_socket(struct connection *c, struct bytes data)
 {
     struct bytes waiting = buffer_content(&c->out);
-    struct iovec parts[2] = { { (void *)waiting.at, waiting.size }, { (void *)data.at, data.size } };
-    struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
     bool is_last = c->finish_asked && (c->finish_sealed || c->ops == &plain_ops) && !c->finished; /* FIN comes along */
     size_t from_out;
     ssize_t n;
@@ -165,14 +176,8 @@ ssize_t connection_write_socket(struct connection *c, struct bytes data)
     }
     if (!c->writable || waiting.size + data.size == 0)
         return 0;
-    if (waiting.size == 0) {
-        message.msg_iov = &parts[1];
-        message.msg_iovlen = 1;
-    } else if (data.size == 0) {
-        message.msg_iovlen = 1;
-    }
     do
-        n = sendmsg(c->watch.fd, &message, MSG_NOSIGNAL | (is_last ? MSG_MORE : 0));
+        n = send_parts(c->watch.fd, waiting, data, MSG_NOSIGNAL | (is_last ? MSG_MORE : 0));
     while (n < 0 && errno == EINTR);
     if (n < 0) {
         if (errno != EAGAIN && errno != ENOTCONN &&
