@@ -1,5 +1,6 @@
 """Sessions that are offered: pre_shared_key's place, lengths, binders and modes (RFC 8446 4.2.9 to 4.2.11)."""
 import os
+from dataclasses import replace
 
 from handshakes import COMPLETES, DECODE_ERROR, DECRYPT_ERROR, ILLEGAL_PARAMETER, MISSING_EXTENSION, UNEXPECTED_MESSAGE, BAD_RECORD_MAC, Other, row
 from support.tls13 import CCS, Ticket
@@ -224,6 +225,16 @@ for _suite in (AES_128_GCM_SHA256, AES_256_GCM_SHA384, CHACHA20_POLY1305_SHA256)
         c.send_hello()
         c.read_flight()
         assert c.resumed and c.suite == suite
+
+
+for _seconds, _what in ((-86400, "a day older than it is"), (86400, "of tomorrow"), (-2**31 / 1000, "of another time altogether")):
+    @row("4.2.10", f"a session whose ticket is said to be {_what}", None, enforces="4.2.10-age")
+    def _(c, seconds=_seconds):
+        t = c.face.ticket()
+        c.offer(replace(t, received=t.received + seconds))
+        c.send_hello()
+        c.read_flight()
+        assert c.resumed
 
 
 # ---- early data, which is offered and not taken ----

@@ -97,6 +97,7 @@ REQUIREMENTS = [
     _("4.2.10-retry", "MUST NOT", "early_data is not in the second ClientHello."),
     _("4.2.10-retry-skip", "MUST", "Behind a HelloRetryRequest, records of content are skipped until the second ClientHello."),
     _("4.2.10-bounded", "SHOULD", "No more early data is skipped than was to be expected."),
+    _("4.2.10-age", "SHOULD", "A ticket's age that does not fit costs its client early data, and nothing else: the handshake proceeds."),
     _("4.2.10-never", "MUST NOT", "early_data is not accepted where it was not offered, nor where it is switched off: never.", said("early_data_is_never_taken")),
     _("4.2.11-last", "MUST", "pre_shared_key is the last extension, or it is illegal_parameter."),
     _("4.2.11-binder", "MUST", "The binder of the session that is chosen is verified before it is used; else decrypt_error.",
