@@ -189,8 +189,10 @@ static bool put_certificate(struct message *m, X509 *certificate)
     return true;
 }
 
+/* Empty: it cannot be made, or is so long that a flight might have no room for it. */
 static struct bytes certificate_message(const struct tls_server_parts *parts, unsigned variant)
 {
+    enum { MOST = 21504 }; /* bytes: the longest chain that a context takes, and a kilobyte */
     struct message m = { 0 };
     size_t start = begin_message(&m, HANDSHAKE_CERTIFICATE), list;
     bool ok;
@@ -204,7 +206,7 @@ static struct bytes certificate_message(const struct tls_server_parts *parts, un
         put_number(&m, 0, 2);
     }
     set_length(&m, list, 3);
-    m.failed |= !ok;
+    m.failed |= !ok || m.bytes > MOST;
     return end_message(&m, start);
 }
 

@@ -56,7 +56,7 @@ struct native_context {
 
 /* roots: of clients, or NULL; the context takes a reference. ca_names: of what clients are asked for, or NULL. alpn: stays
  * the caller's. Returns NULL when the engine cannot serve this policy or certificate (a key of another kind, records left to
- * OpenSSL, no TLS 1.3), or memory is out. */
+ * OpenSSL, no TLS 1.3, a staple that is too long), or memory is out. */
 struct native_context *native_context_new(const struct tls_server_parts *parts, struct bytes alpn, X509_STORE *roots,
                                           const STACK_OF(X509_NAME) * ca_names);
 void native_context_free(struct native_context *context); /* accepts NULL */
