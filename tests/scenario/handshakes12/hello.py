@@ -4,14 +4,17 @@ import struct
 from handshakes12 import (
     DECODE_ERROR, ENDS, HANDSHAKE_FAILURE, ILLEGAL_PARAMETER, INAPPROPRIATE_FALLBACK, NO_APPLICATION_PROTOCOL, PROTOCOL_VERSION,
     RECORD_OVERFLOW, UNEXPECTED_MESSAGE, Other, row)
+from support.client import get
 from support.hello import record, vector
+from support.records import APPLICATION_DATA
 from support.tls12 import (
-    AEAD_SUITES, CERTIFICATE_STATUS, DHE_AES_128, ECDSA_AES_128, EMPTY_RENEGOTIATION_INFO, ENCRYPT_THEN_MAC, FALLBACK, KRSA_AES_128, POINT_FORMATS,
+    AEAD_SUITES, CERTIFICATE_STATUS, DHE_AES_128, ECDSA_AES_128, EMPTY_RENEGOTIATION_INFO, FALLBACK, KRSA_AES_128, POINT_FORMATS,
     RENEGOTIATION_INFO, RSA_AES_128, RSA_AES_256, RSA_CBC_SHA, RSA_CBC_SHA256, RSA_CHACHA, ECDSA_AES_256, ECDSA_CHACHA, KRSA_CBC_SHA,
-    KRSA_CBC_SHA256, Hello12, encrypt_then_mac, extended_master_secret, is_ecdsa, is_rsa, point_formats, renegotiation_info, session_ticket)
+    KRSA_CBC_SHA256, encrypt_then_mac, extended_master_secret, is_ecdsa, is_rsa, point_formats, renegotiation_info, session_ticket)
+from support.tls13 import pieces
 from support.tls13_hello import (
-    ALPN, EXTENDED_MASTER_SECRET, GREASE, SERVER_NAME, SESSION_TICKET, SIGNATURE_ALGORITHMS, SUPPORTED_GROUPS, Extension, Vector, alpn, groups,
-    numbers, padding, record_size_limit, server_name, signature_algorithms, status_request)
+    ALPN, EXTENDED_MASTER_SECRET, GREASE, SERVER_NAME, SIGNATURE_ALGORITHMS, SUPPORTED_GROUPS, Extension, Vector, alpn, groups, numbers,
+    padding, record_size_limit, server_name, signature_algorithms, status_request)
 from support.tls13_keys import P256, P384, P521, X25519
 
 MISSING_IN_HELLO = (DECODE_ERROR, ILLEGAL_PARAMETER)
@@ -176,6 +179,14 @@ def _(c):
 
 @row("8446 4.1.3", "no such mark where TLS 1.2 is the best that is spoken", None, at="only 1.2")
 def _(c):
+    c.connect()
+    assert c.server_random[-8:-1] != b"DOWNGRD"
+
+
+@row("8446 4.2.1", "TLS 1.3 offered, too, where TLS 1.2 is the best that is spoken", None, at="only 1.2")
+def _(c):
+    c.hello.put(Extension(43, Vector("versions", 1, numbers([GREASE[1], 0x0304, 0x0303, 0x0302]))))
+    c.hello.suites[:0] = [0x1301, 0x1302]
     c.connect()
     assert c.server_random[-8:-1] != b"DOWNGRD"
 
@@ -543,6 +554,23 @@ for _code, _bytes in ((1, 512), (2, 1024), (3, 2048), (4, 4096)):
         c.hello.put(Extension(1, bytes([code])))
         c.connect()
         assert c.server_extensions[1] == bytes([code])
+
+    @row("6066 4", f"max_fragment_length {_code}: content over it", RECORD_OVERFLOW)
+    def _(c, code=_code, size=_bytes):
+        c.hello.put(Extension(1, bytes([code])))
+        c.connect()
+        c.send(c.seal(bytes(size + 1)))
+
+    @row("6066 4", f"max_fragment_length {_code}: content that fills it, both ways", None)
+    def _(c, code=_code, size=_bytes):
+        c.hello.put(Extension(1, bytes([code])))
+        c.connect()
+        request = get(fields=[f"Content-Length: {size * 3}"], method="POST")
+        c.send(*(c.seal(p) for p in pieces(request, size)), *(c.seal(bytes(size)) for _ in range(3)))
+        kind, content = c.read_record()
+        assert kind == APPLICATION_DATA and len(content) <= size
+        c.collected = content
+        c.read_content(len(c.answer))
 
 for _name, _content in (("of an unknown number", b"\5"), ("0", b"\0"), ("255", b"\xff")):
     @row("6066 4", f"max_fragment_length {_name}", ILLEGAL_PARAMETER)

@@ -1,12 +1,15 @@
 """Sessions of TLS 1.2 (RFC 5077, RFC 5246 7.3, F.1.4, RFC 7627 5.3, RFC 6066 3)."""
 import os
+import time
 
-from handshakes12 import HANDSHAKE_FAILURE, ILLEGAL_PARAMETER, Other, row
+from handshakes12 import HANDSHAKE_FAILURE, ILLEGAL_PARAMETER, row
+from support import tls13
+from support.client import get
 from support.hello import vector
 from support.tls12 import (
-    DHE_AES_128, EXTENDED_MASTER_SECRET, KRSA_AES_128, RSA_AES_128, RSA_AES_256, RSA_CBC_SHA, RSA_CHACHA, SESSION_TICKET, Hello12, encrypt_then_mac,
-    session_of, session_ticket)
-from support.tls13_hello import ALPN, alpn, server_name
+    DHE_AES_128, EXTENDED_MASTER_SECRET, KRSA_AES_128, RSA_AES_128, RSA_AES_256, RSA_CBC_SHA, RSA_CHACHA, SESSION_TICKET, Hello12, Session,
+    encrypt_then_mac, session_of)
+from support.tls13_hello import ALPN, Hello, alpn, server_name
 
 
 def resumed(c, is_resumed=True):
@@ -81,6 +84,25 @@ for _name, _alter in (("of zeros", lambda t: bytes(len(t))), ("cut short", lambd
         c.offer(session)
         resumed(c, False)
         assert c.ticket is not None
+
+
+@row("8446 2.2", "a session of TLS 1.3, as TLS 1.2 offers one: a full handshake", None)
+def _(c):
+    ticket = tls13.ticket_of(c.face.port, request=get())
+    c.offer(Session(RSA_AES_128, bytes(48), ticket.identity, 0, True))
+    resumed(c, False)
+
+
+for _suite, _suite_1_3 in ((RSA_AES_128, 0x1301), (RSA_AES_256, 0x1302)):
+    @row("8446 2.2", f"a session of TLS 1.2, as TLS 1.3 offers one: a full handshake ({_suite:#06x})", None)
+    def _(c, suite=_suite, suite_1_3=_suite_1_3):
+        session = session_of(c.face.port, Hello12(suites=[suite]))
+        with tls13.Client(c.face.port, Hello(suites=[suite_1_3])) as other:
+            other.offer(tls13.Ticket(suite_1_3, session.master, session.ticket, 7200, 0, b"", {}, time.monotonic()))
+            other.lenient = True
+            other.connect()
+            assert not other.resumed
+        c.connect()
 
 
 @row("6066 3", "a session under another name: a full handshake", None)

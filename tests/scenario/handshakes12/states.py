@@ -1,11 +1,11 @@
 """Messages of TLS 1.2 left out, doubled, out of order, and content and alerts between them (RFC 5246 7.1, 7.2, 7.3, 7.4)."""
 from handshakes12 import (
-    COMPLETES,    BAD_RECORD_MAC, CLOSE_NOTIFY, DECODE_ERROR, DECRYPT_ERROR, ENDS, HANDSHAKE_FAILURE, ILLEGAL_PARAMETER, NO_RENEGOTIATION, RECORD_OVERFLOW,
-    UNEXPECTED_MESSAGE, USER_CANCELED, Other, row)
+    COMPLETES, BAD_RECORD_MAC, CLOSE_NOTIFY, DECODE_ERROR, DECRYPT_ERROR, ENDS, ILLEGAL_PARAMETER, RECORD_OVERFLOW, UNEXPECTED_MESSAGE,
+    USER_CANCELED, Other, row)
 from support.client import get
 from support.hello import record
 from support.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, FATAL, HANDSHAKE, WARNING
-from support.tls12 import CCS, CERTIFICATE_VERIFY, HELLO_REQUEST, KRSA_AES_128, RSA_CBC_SHA, message, session_of
+from support.tls12 import CCS, CERTIFICATE_VERIFY, message, session_of
 
 
 def to_flight(c):

@@ -18,7 +18,7 @@ import struct
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import dh, ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import dh, ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
@@ -341,7 +341,8 @@ class Client(RecordClient):
         return message(CERTIFICATE, vector(b"".join(vector(d, 3) for d in ders), 3))
 
     def certificate_verify(self, key, scheme, alter=lambda signature: signature, content=None):
-        signature = key.sign(self.transcript if content is None else content, *how_to_sign(scheme))
+        content = self.transcript if content is None else content
+        signature = key.sign(content) if isinstance(key, ed25519.Ed25519PrivateKey) else key.sign(content, *how_to_sign(scheme))
         return message(CERTIFICATE_VERIFY, struct.pack(">H", scheme) + vector(alter(signature)))
 
     def make_master(self):
