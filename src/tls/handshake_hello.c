@@ -123,6 +123,7 @@ int handshake_receive_client_hello(struct handshake *h, const struct client_hell
         return take_hello(h, hello);
     client_hello_digest(hello, h->hello_digest);
     h->psk_count = digest_identities(hello, h->psk_digest);
+    h->had_psk = handshake_has_psk(h, hello);
     key_schedule_add(&h->schedule, hello->message);
     return 0;
 }
@@ -144,7 +145,7 @@ int handshake_receive_second_client_hello(struct handshake *h, struct bytes mess
     client_hello_digest(&hello, digest);
     if (memcmp(digest, h->hello_digest, sizeof digest) != 0)
         return handshake_fail(h, -E_TLS, ALERT_ILLEGAL_PARAMETER, "a second ClientHello that differs");
-    /* PSKs whose hash is not the suite's may be left out: which they are only their tickets tell. */
+    /* PSKs whose hash is not the suite's may be left out, those that would do may not: which they are only their tickets tell. */
     psk_count = digest_identities(&hello, digest);
     if (psk_count > h->psk_count || (psk_count == h->psk_count && memcmp(digest, h->psk_digest, sizeof digest) != 0))
         return handshake_fail(h, -E_TLS, ALERT_ILLEGAL_PARAMETER, "a second ClientHello with other PSKs");
@@ -153,7 +154,10 @@ int handshake_receive_second_client_hello(struct handshake *h, struct bytes mess
     shares = cursor_of(hello.key_shares); /* one, of the group asked for */
     if (cursor_u16(&shares) != h->group->code || (cursor_vector(&shares, 2), shares.failed) || cursor_left(&shares))
         return handshake_fail(h, -E_TLS, ALERT_ILLEGAL_PARAMETER, "not the key share that was asked for");
-    return take_hello(h, &hello);
+    error = take_hello(h, &hello);
+    if (!error && h->had_psk && !h->resumed && psk_count < h->psk_count)
+        return handshake_fail(h, -E_TLS, ALERT_ILLEGAL_PARAMETER, "a second ClientHello without the PSK that would do");
+    return error;
 }
 
 /* ---- HelloRetryRequest and ServerHello ---- */

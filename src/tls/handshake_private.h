@@ -69,6 +69,7 @@ struct handshake {
     uint8_t hello_digest[32]; /* with `retry`: what the second ClientHello must repeat */
     uint8_t psk_digest[32];   /* likewise: the identities of the PSKs offered, of which it may leave some out */
     uint16_t psk_count;
+    bool had_psk;             /* one of them would do: it may not be left out */
     size_t hello_wire;        /* bytes of the ClientHello's records, until they were taken */
 
     /* ---- Records ---- */
@@ -148,6 +149,8 @@ int handshake_receive_finished(struct handshake *h, struct bytes message) MUST_U
 int handshake_send_new_session_ticket(struct handshake *h) MUST_USE; /* handshake_ticket.c */
 /* Of the offered PSKs, the first that can be used: h->ticket is its state then, and h->resumed set. 0 or an error (a wrong binder). */
 int handshake_choose_psk(struct handshake *h, const struct client_hello *hello) MUST_USE;
+/* Whether there is one; its binder is not looked at. */
+bool handshake_has_psk(struct handshake *h, const struct client_hello *hello);
 
 /* A job is done: whoever waits for the handshake is told so. */
 void handshake_go_on(struct handshake *h);

@@ -80,28 +80,48 @@ static int check_binder(struct handshake *h, const struct client_hello *hello, s
     return handshake_fail(h, -E_TLS, ALERT_DECRYPT_ERROR, "a wrong PSK binder");
 }
 
-int handshake_choose_psk(struct handshake *h, const struct client_hello *hello)
+/* The first of the PSKs that is good for this connection: h->ticket is its state then. */
+static bool find_psk(struct handshake *h, const struct client_hello *hello, struct bytes *ret_binder)
 {
     struct cursor identities = cursor_of(hello->psk_identities), binders = cursor_of(hello->psk_binders);
     struct bytes identity, binder;
     int tried = 0;
 
     if (!h->context->tickets || !client_hello_offers_psk_dhe(hello))
-        return 0;
+        return false;
     for (uint16_t i = 0; tried < TICKETS_TRIED && client_hello_next_psk(&identities, &binders, &identity, &binder);
          i++) {
         if (ticket_kind(identity) != TICKET_NATIVE)
             continue;
         tried++;
         if (ticket_open(h->aeads, identity, &h->ticket) == 0 && serves(h, &h->ticket)) {
-            key_schedule_use_psk(&h->schedule, bytes_of(h->ticket.psk, h->ticket.psk_bytes));
-            explicit_bzero(h->ticket.psk, sizeof h->ticket.psk);
             h->psk_index = i;
-            h->resumed = true;
-            h->client_is_verified = h->ticket.has_client && h->context->clients != TLS_CLIENT_OFF;
-            return check_binder(h, hello, binder);
+            *ret_binder = binder;
+            return true;
         }
         explicit_bzero(&h->ticket, sizeof h->ticket);
     }
-    return 0;
+    return false;
+}
+
+bool handshake_has_psk(struct handshake *h, const struct client_hello *hello)
+{
+    struct bytes binder;
+    bool found = find_psk(h, hello, &binder);
+
+    explicit_bzero(&h->ticket, sizeof h->ticket);
+    return found;
+}
+
+int handshake_choose_psk(struct handshake *h, const struct client_hello *hello)
+{
+    struct bytes binder;
+
+    if (!find_psk(h, hello, &binder))
+        return 0;
+    key_schedule_use_psk(&h->schedule, bytes_of(h->ticket.psk, h->ticket.psk_bytes));
+    explicit_bzero(h->ticket.psk, sizeof h->ticket.psk);
+    h->resumed = true;
+    h->client_is_verified = h->ticket.has_client && h->context->clients != TLS_CLIENT_OFF;
+    return check_binder(h, hello, binder);
 }

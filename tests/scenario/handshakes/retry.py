@@ -2,12 +2,13 @@
 import os
 
 from handshakes import COMPLETES, DECODE_ERROR, DECRYPT_ERROR, ILLEGAL_PARAMETER, MISSING_EXTENSION, PROTOCOL_VERSION, UNEXPECTED_MESSAGE, Other, row
+from handshakes.psk import unknown_ticket
 from support.hello import record
 from support.tls13 import CCS
 from support.tls13_hello import (
     ALPN, EARLY_DATA, KEY_SHARE, PADDING, PSK_MODES, SERVER_NAME, SIGNATURE_ALGORITHMS, SUPPORTED_GROUPS, SUPPORTED_VERSIONS, Extension, alpn,
     cookie, groups, key_share, padding, pre_shared_key, psk_modes, server_name, signature_algorithms, versions)
-from support.tls13_keys import P256, P384, X25519, new_share
+from support.tls13_keys import AES_128_GCM_SHA256, AES_256_GCM_SHA384, P256, P384, X25519, new_share
 
 LENIENT = "OpenSSL does not compare the two; it goes by the second"
 UNKNOWN = 0x7A7C
@@ -198,13 +199,53 @@ def _(c):
     c.answer_retry()
 
 
-@row("4.1.2", "a second ClientHello that offers a session no more", (ILLEGAL_PARAMETER, COMPLETES))
+@row("4.1.2", "a second ClientHello that offers a session no more", ILLEGAL_PARAMETER, enforces="4.1.2-same",
+     openssl=Other((COMPLETES, ILLEGAL_PARAMETER), LENIENT))
 def _(c):
-    """It may where the session's hash is not the suite's, which only the ticket tells; it has no advantage of it."""
     c.offer(c.face.ticket())
     ask_for_retry(c)
     c.tickets = []
     c.answer_retry(lambda h: h.drop(41))
+
+
+@row("4.1.2", "a second ClientHello that offers a session no more behind one that nobody knows", ILLEGAL_PARAMETER, enforces="4.1.2-same",
+     openssl=Other((COMPLETES, ILLEGAL_PARAMETER), LENIENT))
+def _(c):
+    c.offer(unknown_ticket(), c.face.ticket())
+    ask_for_retry(c)
+    c.tickets = c.tickets[:1]
+    c.answer_retry()
+
+
+@row("4.1.2", "a second ClientHello without the session that nobody knows", None)
+def _(c):
+    """Nobody can tell whether it is of another hash than the suite's."""
+    c.offer(unknown_ticket(), c.face.ticket())
+    ask_for_retry(c)
+    c.tickets = c.tickets[1:]
+    c.answer_retry()
+    c.read_flight()
+    assert c.resumed
+
+
+@row("4.1.2", "a second ClientHello without the session whose hash is not the suite's", None, enforces="4.2.11-hash")
+def _(c):
+    c.hello.suites = [AES_128_GCM_SHA256]
+    c.offer(c.face.ticket(AES_256_GCM_SHA384))
+    ask_for_retry(c)
+    c.answer_retry()
+    assert not c.tickets
+    c.read_flight()
+
+
+@row("4.1.2", "a second ClientHello without the session whose hash is not the suite's, and with the one behind it", None, enforces="4.2.11-hash")
+def _(c):
+    c.hello.suites = [AES_128_GCM_SHA256]
+    c.offer(c.face.ticket(AES_256_GCM_SHA384), c.face.ticket())
+    ask_for_retry(c)
+    c.answer_retry()
+    c.read_flight()
+    assert c.resumed and c.selected_identity == 0
 
 
 @row("4.2.10", "early data is offered, and taken back in the second ClientHello", None, enforces="4.2.10-retry-skip")
