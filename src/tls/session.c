@@ -98,8 +98,7 @@ struct tls_session *session_of(const SSL *ssl)
 
 /* ---- Life ---- */
 
-/* Tickets are for this binding, and for the name that the client asked for: RFC 6066 3 wants that of TLS 1.2, as one host may stand
- * for many names. */
+/* Tickets are for this binding, and, one host having many names, for the one that the client asked for where that counts. */
 static bool bind_tickets(SSL *ssl, struct bytes binding, struct bytes name)
 {
     uint8_t hash[2][SHA256_DIGEST_LENGTH];
@@ -159,6 +158,15 @@ struct tls_session *tls_session_new(struct tls_context *context, struct bytes bi
     return accept_with_openssl(context, binding, BYTES_NONE, now);
 }
 
+/* RFC 6066 3: another name than a session's is no reason to resume it; TLS 1.3 leaves that to the client (RFC 8446 4.6.1). */
+static struct bytes name_that_counts(const struct tls_context *context, const struct client_hello *hello)
+{
+    bool is_1_3 =
+        client_hello_offers_version(hello, 0x0304) && SSL_CTX_get_max_proto_version(context->ssl_ctx) == TLS1_3_VERSION;
+
+    return is_1_3 ? BYTES_NONE : hello->server_name_wire;
+}
+
 /* The ClientHello offers a ticket of OpenSSL's before any of ours. */
 static bool offers_openssl_ticket(const struct client_hello *hello)
 {
@@ -178,7 +186,7 @@ struct tls_session *tls_session_accept(struct tls_context *context, const struct
 
     if (!handshake_speaks(context->native, hello) ||
         (context->engine == TLS_ENGINE_AUTO && offers_openssl_ticket(hello)))
-        return accept_with_openssl(context, parts->binding, hello->server_name_wire, parts->now);
+        return accept_with_openssl(context, parts->binding, name_that_counts(context, hello), parts->now);
     s = calloc(1, sizeof *s);
     if (!s)
         return NULL;

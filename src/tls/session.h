@@ -60,7 +60,7 @@ struct tls_waiter {
 
 struct tls_session_parts {
     struct bytes binding;               /* bytes to which tickets of this connection are bound (virtual host, policy, CA set): a ticket with
-                                           another binding gives a full handshake; OpenSSL's are bound to the ClientHello's name, too */
+                                           another binding gives a full handshake; those of TLS 1.2 are bound to the ClientHello's name, too */
     const struct tls_thread *thread;
     struct tls_waiter *waiter;          /* stays until the handshake is over */
     int64_t now;                        /* seconds since 1970 */

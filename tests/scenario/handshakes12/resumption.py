@@ -9,7 +9,7 @@ from support.hello import vector
 from support.tls12 import (
     DHE_AES_128, EXTENDED_MASTER_SECRET, KRSA_AES_128, RSA_AES_128, RSA_AES_256, RSA_CBC_SHA, RSA_CHACHA, SESSION_TICKET, Hello12, Session,
     encrypt_then_mac, session_of)
-from support.tls13_hello import ALPN, Hello, alpn, server_name
+from support.tls13_hello import ALPN, Extension, Hello, Vector, alpn, numbers, server_name
 
 
 def resumed(c, is_resumed=True):
@@ -112,13 +112,18 @@ def _(c):
     resumed(c, False)
 
 
+@row("6066 3", "a session under another name, by a client that offers TLS 1.3, too: a full handshake", None, at="only 1.2")
+def _(c):
+    c.offer(session_of(c.face.port))
+    c.hello.put(server_name(b"b.test"), Extension(43, Vector("versions", 1, numbers([0x0304, 0x0303]))))
+    resumed(c, False)
+
+
 @row("6066 3", "a session without a name: a full handshake", None)
 def _(c):
     c.offer(session_of(c.face.port))
     c.hello.drop(0)
-    c.send_hello()
-    c.read_flight()
-    c.finish()
+    resumed(c, False)
 
 
 @row("7301 3.1", "a session with another protocol", None)
