@@ -331,7 +331,8 @@ for _sizes in ((1,), (16,), (17,), (100,), (MOST,), (MOST + 17,), (8192, 8192), 
     for _retry in (False, True):
         @row("4.2.10", f"{len(_sizes)} records of {_sizes[0]} random bytes as early data" + (", and a retry" if _retry else ""), None,
              enforces="4.2.10-retry-skip" if _retry else "4.2.10-skip",
-             openssl=Other(("completes", UNEXPECTED_MESSAGE, BAD_RECORD_MAC, RECORD_OVERFLOW, DECODE_ERROR), "OpenSSL counts what it skips, and judges the length of records before it opens them"))
+             openssl=Other(("completes", UNEXPECTED_MESSAGE, BAD_RECORD_MAC, RECORD_OVERFLOW, DECODE_ERROR),
+                           "OpenSSL counts what it skips, and judges the length of records before it opens them"))
         def _(c, sizes=_sizes, retry=_retry):
             offer_early(c, retry)
             c.send(*(garbage(n) for n in sizes))
