@@ -497,7 +497,7 @@ static void points_may_come_as_they_are(void **state)
     assert_int_equal(JUDGE(X(10, "\0\2\0\x1d"), X(11, "\3\2\1\0")), 0);
     assert_int_equal(JUDGE(X(10, "\0\2\0\x1d"), X(11, "\2\1\2")), ALERT_ILLEGAL_PARAMETER);
     assert_int_equal(JUDGE(X(11, "\2\1\2"), X(10, "\0\2\0\x1d")), ALERT_ILLEGAL_PARAMETER);
-    assert_int_equal(JUDGE(X(11, "\2\1\2")), 0);                                                /* no group is named */
+    assert_int_equal(JUDGE(X(11, "\2\1\2")), 0);                                       /* no group is named */
     assert_int_equal(JUDGE(X(10, "\0\2\0\x1d"), X(11, "\2\1\2"), X(43, "\2\3\4")), 0); /* TLS 1.3 does not look */
 }
 
