@@ -70,10 +70,10 @@ struct bytes bytes_of_number(uint64_t number, char digits[NUMBER_DIGITS])
     return bytes_of(at, (size_t)(end - at));
 }
 
-static uint32_t cursor_number(struct cursor *c, int size)
+static uint64_t cursor_number(struct cursor *c, int size)
 {
     struct bytes b = cursor_bytes(c, (size_t)size);
-    uint32_t number = 0;
+    uint64_t number = 0;
 
     for (size_t i = 0; i < b.size; i++)
         number = number << 8 | b.at[i];
@@ -90,14 +90,21 @@ uint16_t cursor_u16(struct cursor *c)
     return (uint16_t)cursor_number(c, 2);
 }
 
-uint32_t cursor_u24(struct cursor *c)
+uint64_t cursor_u64(struct cursor *c)
 {
-    return cursor_number(c, 3);
+    return cursor_number(c, 8);
+}
+
+uint8_t *bytes_put_number(uint8_t *at, uint64_t number, int bytes)
+{
+    for (int i = bytes - 1; i >= 0; i--)
+        *at++ = (uint8_t)(number >> (8 * i));
+    return at;
 }
 
 struct cursor cursor_vector(struct cursor *c, int length_bytes)
 {
-    struct bytes content = cursor_bytes(c, cursor_number(c, length_bytes));
+    struct bytes content = cursor_bytes(c, (size_t)cursor_number(c, length_bytes));
     struct cursor inner = cursor_of(content);
 
     inner.failed = c->failed;

@@ -97,7 +97,9 @@ static inline size_t cursor_left(const struct cursor *c)
 struct bytes cursor_bytes(struct cursor *c, size_t size);
 uint8_t cursor_u8(struct cursor *c);
 uint16_t cursor_u16(struct cursor *c);
-uint32_t cursor_u24(struct cursor *c);
+uint64_t cursor_u64(struct cursor *c);
+/* Writes a number as it is read here: in so many bytes (1 to 8), the highest first. Returns the place behind it. */
+uint8_t *bytes_put_number(uint8_t *at, uint64_t number, int bytes);
 /* A vector of the wire format: its length in length_bytes (1, 2 or 3) bytes, then its content, as a cursor. */
 struct cursor cursor_vector(struct cursor *c, int length_bytes);
 

@@ -61,12 +61,9 @@ int handshake_send_certificate_verify(struct handshake *h)
     if (s->error)
         return handshake_fail(h, s->error, ALERT_INTERNAL_ERROR, "the signature failed");
     body = 4 + s->bytes;
-    head[2] = (uint8_t)(body >> 8);
-    head[3] = (uint8_t)body;
-    head[4] = (uint8_t)(s->scheme >> 8);
-    head[5] = (uint8_t)s->scheme;
-    head[6] = (uint8_t)(s->bytes >> 8);
-    head[7] = (uint8_t)s->bytes;
+    bytes_put_number(head + 1, body, 3);
+    bytes_put_number(head + HANDSHAKE_HEADER, s->scheme, 2);
+    bytes_put_number(head + HANDSHAKE_HEADER + 2, s->bytes, 2);
     error = message_put(h, bytes_of(head, sizeof head));
     return error ? error : message_put(h, bytes_of(s->value, s->bytes));
 }

@@ -20,8 +20,7 @@ static void put_u8(struct writer *w, size_t value)
 
 static void put_u16(struct writer *w, size_t value)
 {
-    put_u8(w, value >> 8);
-    put_u8(w, value);
+    w->at = bytes_put_number(w->at, value, 2);
 }
 
 static void put_bytes(struct writer *w, const void *from, size_t bytes)
@@ -40,10 +39,7 @@ static uint8_t *begin_vector(struct writer *w)
 
 static void end_vector(const struct writer *w, uint8_t *start)
 {
-    size_t bytes = (size_t)(w->at - start);
-
-    start[-2] = (uint8_t)(bytes >> 8);
-    start[-1] = (uint8_t)bytes;
+    bytes_put_number(start - 2, (size_t)(w->at - start), 2);
 }
 
 static void begin_message(struct writer *w, enum handshake_type type)
@@ -55,11 +51,9 @@ static void begin_message(struct writer *w, enum handshake_type type)
 
 static struct bytes end_message(const struct writer *w, uint8_t *start)
 {
-    size_t bytes = (size_t)(w->at - start), body = bytes - HANDSHAKE_HEADER;
+    size_t bytes = (size_t)(w->at - start);
 
-    start[1] = (uint8_t)(body >> 16);
-    start[2] = (uint8_t)(body >> 8);
-    start[3] = (uint8_t)body;
+    bytes_put_number(start + 1, bytes - HANDSHAKE_HEADER, 3);
     return bytes_of(start, bytes);
 }
 

@@ -10,12 +10,6 @@ enum { TICKETS_TRIED = 4 }; /* of those under our keys that a ClientHello brings
 
 /* ---- Out ---- */
 
-static void put_u32(uint8_t *at, uint32_t value)
-{
-    for (int i = 0; i < 4; i++)
-        at[i] = (uint8_t)(value >> (24 - 8 * i));
-}
-
 /* The ticket's age does not matter here, since no early data is taken: age_add only hides it from others on the way. A
  * ticket that cannot be made is not sent: the connection is none the worse. */
 int handshake_send_new_session_ticket(struct handshake *h)
@@ -33,7 +27,7 @@ int handshake_send_new_session_ticket(struct handshake *h)
     h->ticket.psk_bytes = h->schedule.bytes;
     memcpy(h->ticket.binding, h->binding, sizeof h->binding);
     key_schedule_ticket_psk(&h->schedule, bytes_of(nonce, sizeof nonce), h->ticket.psk);
-    put_u32(at, TICKET_LIFETIME);
+    bytes_put_number(at, TICKET_LIFETIME, 4);
     if (random_bytes(at + 4, 4))
         return 0;
     at[8] = sizeof nonce;
@@ -41,11 +35,9 @@ int handshake_send_new_session_ticket(struct handshake *h)
     n = ticket_seal(h->aeads, &h->ticket, at + 12);
     if (n < 0)
         return 0;
-    at[10] = (uint8_t)(n >> 8);
-    at[11] = (uint8_t)n;
+    bytes_put_number(at + 10, (uint64_t)n, 2);
     body = 12 + (size_t)n + 2; /* no extensions */
-    message[2] = (uint8_t)(body >> 8);
-    message[3] = (uint8_t)body;
+    bytes_put_number(message + 1, body, 3);
     return message_put(h, bytes_of(message, HANDSHAKE_HEADER + body));
 }
 

@@ -18,13 +18,6 @@ _Static_assert(STATE_MOST >= 1 + 2 + 1 + HASH_BYTES_MOST + 8 + 8 + 32 + 1 + 8 + 
 
 /* ---- The state as bytes ---- */
 
-static uint8_t *put_number(uint8_t *at, uint64_t value, int bytes)
-{
-    for (int i = bytes - 1; i >= 0; i--)
-        *at++ = (uint8_t)(value >> (8 * i));
-    return at;
-}
-
 static uint8_t *put_bytes(uint8_t *at, const void *from, size_t bytes)
 {
     if (bytes)
@@ -34,28 +27,19 @@ static uint8_t *put_bytes(uint8_t *at, const void *from, size_t bytes)
 
 static size_t write_state(const struct ticket_state *t, uint8_t *out)
 {
-    uint8_t *at = put_number(out, VERSION, 1);
+    uint8_t *at = bytes_put_number(out, VERSION, 1);
 
-    at = put_number(at, t->suite, 2);
-    at = put_number(at, t->psk_bytes, 1);
+    at = bytes_put_number(at, t->suite, 2);
+    at = bytes_put_number(at, t->psk_bytes, 1);
     at = put_bytes(at, t->psk, t->psk_bytes);
-    at = put_number(at, (uint64_t)t->issued, 8);
-    at = put_number(at, (uint64_t)t->began, 8);
+    at = bytes_put_number(at, (uint64_t)t->issued, 8);
+    at = bytes_put_number(at, (uint64_t)t->began, 8);
     at = put_bytes(at, t->binding, sizeof t->binding);
-    at = put_number(at, t->has_client, 1);
-    at = put_number(at, (uint64_t)t->client_until, 8);
-    at = put_number(at, t->name_bytes, 1);
+    at = bytes_put_number(at, t->has_client, 1);
+    at = bytes_put_number(at, (uint64_t)t->client_until, 8);
+    at = bytes_put_number(at, t->name_bytes, 1);
     at = put_bytes(at, t->name, t->name_bytes);
     return (size_t)(at - out);
-}
-
-static uint64_t read_u64(struct cursor *c)
-{
-    uint64_t value = 0;
-
-    for (int i = 0; i < 8; i++)
-        value = value << 8 | cursor_u8(c);
-    return value;
 }
 
 static bool read_state(struct bytes state, struct ticket_state *t)
@@ -67,11 +51,11 @@ static bool read_state(struct bytes state, struct ticket_state *t)
         return false;
     t->suite = cursor_u16(&c);
     psk = cursor_vector(&c, 1);
-    t->issued = (int64_t)read_u64(&c);
-    t->began = (int64_t)read_u64(&c);
+    t->issued = (int64_t)cursor_u64(&c);
+    t->began = (int64_t)cursor_u64(&c);
     binding = cursor_bytes(&c, sizeof t->binding);
     t->has_client = cursor_u8(&c) == 1;
-    t->client_until = (int64_t)read_u64(&c);
+    t->client_until = (int64_t)cursor_u64(&c);
     name = cursor_vector(&c, 1);
     if (c.failed || cursor_left(&c) || cursor_left(&psk) > sizeof t->psk)
         return false;

@@ -7,21 +7,6 @@
 
 enum { NUMBER = 8, LIMITS = 2 * NUMBER };
 
-static void put_number(uint8_t *at, int64_t value)
-{
-    for (int i = 0; i < NUMBER; i++)
-        at[i] = (uint8_t)((uint64_t)value >> (8 * (NUMBER - 1 - i)));
-}
-
-static int64_t read_number(const uint8_t *at)
-{
-    uint64_t value = 0;
-
-    for (int i = 0; i < NUMBER; i++)
-        value = value << 8 | at[i];
-    return (int64_t)value;
-}
-
 /* A ticket is about to be made. That of a resumed session has what came with the one before. Returns 0: memory. */
 static int put_limits(SSL *ssl, void *argument)
 {
@@ -31,21 +16,28 @@ static int put_limits(SSL *ssl, void *argument)
 
     if (SSL_session_reused(ssl) == 1)
         return 1;
-    put_number(limits, session_of(ssl)->now);
-    put_number(limits + NUMBER, !has_client ? INT64_MAX : chain ? certificates_end(chain) : 0);
+    bytes_put_number(limits, (uint64_t)session_of(ssl)->now, NUMBER);
+    bytes_put_number(limits + NUMBER,
+                     (uint64_t)(!has_client ? INT64_MAX
+                                : chain     ? certificates_end(chain)
+                                            : 0),
+                     NUMBER);
     return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), limits, sizeof limits);
 }
 
 static bool is_within_limits(SSL_SESSION *session, int64_t now)
 {
-    const uint8_t *limits;
+    struct cursor limits;
+    int64_t began, end;
     void *data = NULL;
     size_t bytes = 0;
 
     if (SSL_SESSION_get0_ticket_appdata(session, &data, &bytes) != 1 || bytes != LIMITS)
         return false;
-    limits = data;
-    return now - read_number(limits) < SESSION_LIFETIME && read_number(limits + NUMBER) > now;
+    limits = cursor_of(bytes_of(data, bytes));
+    began = (int64_t)cursor_u64(&limits);
+    end = (int64_t)cursor_u64(&limits);
+    return now - began < SESSION_LIFETIME && end > now;
 }
 
 static SSL_TICKET_RETURN check_limits(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t name_bytes,

@@ -81,12 +81,12 @@ static void numbers_are_written_as_they_are_read(void **state)
 
 static void a_cursor_reads_big_endian(void **state)
 {
-    static const uint8_t wire[] = { 1, 2, 3, 4, 5, 6, 2, 'h', 'i', 0, 1, 'x', 0, 0, 0 };
+    static const uint8_t wire[] = { 1, 2, 3, 0xff, 5, 6, 7, 8, 9, 10, 0xfe, 2, 'h', 'i', 0, 1, 'x', 0, 0, 0 };
     struct cursor c = cursor_of(bytes_of(wire, sizeof(wire))), inner;
 
     assert_int_equal(cursor_u8(&c), 1);
     assert_int_equal(cursor_u16(&c), 0x0203);
-    assert_int_equal(cursor_u24(&c), 0x040506);
+    assert_int_equal(cursor_u64(&c), 0xff05060708090afe);
     inner = cursor_vector(&c, 1);
     assert_int_equal(cursor_left(&inner), 2);
     assert_true(bytes_equal_text(cursor_bytes(&inner, 2), "hi"));
@@ -109,9 +109,22 @@ static void a_read_past_the_end_fails_for_good(void **state)
     assert_int_equal(cursor_u8(&c), 0);
     assert_int_equal(cursor_u16(&inner), 0);
     assert_null(cursor_bytes(&c, 0).at);
-    c = cursor_of(bytes_of(wire, 1));
-    assert_int_equal(cursor_u24(&c), 0);
+    c = cursor_of(bytes_of(wire, 3));
+    assert_int_equal(cursor_u64(&c), 0);
     assert_true(c.failed);
+}
+
+static void a_number_is_written_as_it_is_read(void **state)
+{
+    static const uint8_t expected[] = { 0xff, 5, 6, 7, 8, 9, 10, 0xfe, 9, 10, 0xfe, 0xfe, 0x55 };
+    uint8_t wire[13], *at = wire;
+
+    memset(wire, 0x55, sizeof wire);
+    at = bytes_put_number(at, 0xff05060708090afe, 8);
+    at = bytes_put_number(at, 0xff05060708090afe, 3);
+    at = bytes_put_number(at, 0xff05060708090afe, 1);
+    assert_ptr_equal(at, wire + 12);
+    assert_memory_equal(wire, expected, sizeof wire);
 }
 
 static void a_view_of_nothing_has_parts_and_can_be_read(void **state)
@@ -138,6 +151,7 @@ int main(void)
         cmocka_unit_test(numbers_are_digits_alone),
         cmocka_unit_test(a_cursor_reads_big_endian),
         cmocka_unit_test(a_read_past_the_end_fails_for_good),
+        cmocka_unit_test(a_number_is_written_as_it_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
