@@ -34,7 +34,8 @@ def faces(tmp_path_factory, pki):
     config["tls"] = {layer: {"records": layer} for layer in LAYERS}
     ports = {layer: free_port() for layer in LAYERS}
     for layer, port in ports.items():
-        config["listeners"][layer] = {**listener, "address": f"127.0.0.1:{port}", "tls": layer}
+        config["listeners"][layer] = {**listener, "address": f"127.0.0.1:{port}", "tls": layer,
+                                      "timeouts": {"idle": "1h"}} # a storm in an emulated kernel takes more than a minute
     echo = RawServer()
     config["upstreams"]["echo"] = {"servers": [f"127.0.0.1:{echo.port}"]}
     relays = {layer: free_port() for layer in LAYERS}
