@@ -71,8 +71,8 @@ def test_what_a_leaving_server_did_not_begin_with_is_sent_again(proxy, server, p
     server.on_end = lambda c, s: (moment == "end" and leave(c, s)) or (c.number and c.respond(s))
     r = ask(port, method=method, body=body)
     assert r.status == 200 and len(server.connections) == 2
-    c, stream = server.requests[-1]
-    assert c.number == 1 and stream.body == (body or b"") and stream.ended.is_set()
+    (stream,) = (s for c, s in server.requests if c.number == 1) # the first connection's may be read behind it
+    assert stream.body == (body or b"") and stream.ended.is_set()
 
 
 def test_the_rest_of_a_body_goes_to_the_connection_that_took_over(proxy, server, port):

@@ -388,7 +388,7 @@ def test_systemd_starts_it_at_the_first_connection(tmp_path, port, backend, pki,
         assert not proxy.is_ready()
         with tls_client(port, pki) as c:
             assert c.request(get()).status == 200
-        assert proxy.is_ready()
+        until(proxy.is_ready, "its word that it is ready")
     finally:
         proxy.stop()
 

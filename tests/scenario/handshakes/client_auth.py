@@ -55,9 +55,10 @@ for _path in ("message", "message/context", "message/list", "message/list/data",
         if (_path, _delta) == ("message", 1):
             continue    # it would be waited for
 
-        # A context that is not empty is another than ours, a certificate that is a byte too long is none: who reads on in order finds that first.
+        # A context that is not empty is another than ours, a certificate that is a byte too long or (where its last byte, read as the first of
+        # the extensions' length, is zero) too short is none: who reads on in order finds that first.
         @row("6", f"Certificate {_path}: its length {_delta:+}", (DECODE_ERROR, ILLEGAL_PARAMETER) if "context" in _path else
-             (DECODE_ERROR, BAD_CERTIFICATE) if (_path, _delta) == ("message/list/data", 1) else DECODE_ERROR, at="required",
+             (DECODE_ERROR, BAD_CERTIFICATE) if _path == "message/list/data" else DECODE_ERROR, at="required",
              enforces="6-decode", openssl=Other((DECODE_ERROR, ILLEGAL_PARAMETER, UNEXPECTED_MESSAGE, 80, BAD_CERTIFICATE), "OpenSSL reads the certificate first")
              if _path != "message" else None)
         def _(c, path=_path, delta=_delta):
