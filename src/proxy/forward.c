@@ -1,6 +1,7 @@
 #include "proxy/forward.h"
 
 #include <endian.h>
+#include <time.h>
 
 #include "proxy/rewrite.h"
 #include "tls/random.h"
@@ -236,6 +237,32 @@ int forward_request(struct exchange *x)
     return error;
 }
 
+/* The time in the form of RFC 9110 5.6.7, made once a second. */
+static struct bytes http_date(int64_t now)
+{
+    static _Thread_local int64_t made_for;
+    static _Thread_local char text[32];
+    struct tm utc;
+    time_t t = (time_t)now;
+
+    if (made_for != now) {
+        made_for = now;
+        gmtime_r(&t, &utc);
+        strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &utc);
+    }
+    return bytes_of_text(text);
+}
+
+int forward_date(struct exchange *x)
+{
+    struct bytes date;
+
+    if (message_field(&x->response, FIELD_DATE))
+        return 0;
+    date = arena_copy(&x->arena, http_date(loop_wall_seconds(x->session->home->net->loop)));
+    return date.at ? message_add_known(&x->response, FIELD_DATE, date) : -E_MEMORY;
+}
+
 int forward_hsts(struct exchange *x)
 {
     struct bytes hsts = x->host->hsts;
@@ -264,6 +291,8 @@ int forward_response(struct exchange *x)
         m->reason = bytes_of_text(status_reason(m->status));
     m->version = HTTP_1_1;
     m->persistent = !x->must_close;
-    error = forward_hsts(x);
+    error = m->status < 200 ? 0 : forward_date(x);
+    if (!error)
+        error = forward_hsts(x);
     return error ? error : rewrite_fields(m, &x->route->response_fields);
 }

@@ -11,6 +11,8 @@ int forward_request(struct exchange *x) MUST_USE;
 bool forward_sets(struct bytes name);
 /* Frames the response for this client, adds what the listener adds, and changes what the route does. Returns 0 or -E_MEMORY. */
 int forward_response(struct exchange *x) MUST_USE;
+/* Date, if the response has none (RFC 9110 6.6.1). Returns 0 or -E_MEMORY, as the next. */
+int forward_date(struct exchange *x) MUST_USE;
 /* Strict-Transport-Security, where the host or listener says so and the connection is under TLS. */
 int forward_hsts(struct exchange *x) MUST_USE;
 

@@ -1,27 +1,9 @@
 #include "proxy/respond.h"
 
-#include <time.h>
-
 #include "http/grpc.h"
 #include "proxy/access.h"
 #include "proxy/forward.h"
 #include "proxy/rewrite.h"
-
-/* The time in the form of RFC 9110 5.6.7, made once a second. */
-static struct bytes http_date(int64_t now)
-{
-    static _Thread_local int64_t made_for;
-    static _Thread_local char text[32];
-    struct tm utc;
-    time_t t = (time_t)now;
-
-    if (made_for != now) {
-        made_for = now;
-        gmtime_r(&t, &utc);
-        strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &utc);
-    }
-    return bytes_of_text(text);
-}
 
 /* Whether the client names JSON and not HTML: a program, not a browser. */
 static bool wants_json(const struct message *request)
@@ -36,10 +18,9 @@ static bool wants_json(const struct message *request)
 static int start(struct exchange *x, int status, const char *type, struct bytes body)
 {
     struct message *m = &x->response;
-    struct arena *arena = &x->arena;
     int error;
 
-    message_init(m, arena);
+    message_init(m, &x->arena);
     m->version = HTTP_1_1;
     m->status = status;
     m->reason = bytes_of_text(status_reason(status));
@@ -53,8 +34,7 @@ static int start(struct exchange *x, int status, const char *type, struct bytes 
         x->own_body = BYTES_NONE;
     }
     m->persistent = !x->must_close;
-    error =
-        message_add_known(m, FIELD_DATE, arena_copy(arena, http_date(loop_wall_seconds(x->session->home->net->loop))));
+    error = forward_date(x);
     if (!error && type)
         error = message_add_known(m, FIELD_CONTENT_TYPE, bytes_of_text(type));
     return error ? error : forward_hsts(x);

@@ -1,5 +1,7 @@
 """What a server is told about the client, and what it never gets to see."""
+import email.utils
 import re
+import time
 
 import pytest
 
@@ -181,6 +183,16 @@ def test_answer_fields_arrive_in_order_and_unchanged(stack, client):
     stack.backend.answer = lambda e: e.send(response(fields=[f"{n}: {v}" for n, v in mine]))
     r = client.request(get())
     assert [f for f in r.fields if f[0] != "Content-Length"] == mine
+
+
+def test_an_answer_without_a_date_gets_that_of_its_arrival(stack, client):
+    """RFC 9110 6.6.1. A date that is there is the server's matter."""
+    stack.backend.answer = lambda e: e.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    before = int(time.time())
+    date = email.utils.parsedate_to_datetime(client.request(get()).field("date"))
+    assert before <= date.timestamp() <= time.time()
+    stack.backend.answer = lambda e: e.send(b"HTTP/1.1 200 OK\r\nDate: yesterday\r\nContent-Length: 0\r\n\r\n")
+    assert client.request(get()).all("date") == ["yesterday"]
 
 
 def test_an_upgrade_that_no_route_lists_is_not_passed_on_and_a_plain_answer_comes_back(stack, client):

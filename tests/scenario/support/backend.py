@@ -13,10 +13,13 @@ import threading
 from support.ports import free_port
 from support.waiting import LONG, until
 
+DATE = "Date: Sun, 06 Nov 1994 08:49:37 GMT"
+
 
 def response(body=b"ok", status="200 OK", fields=()):
-    """A whole answer with Content-Length."""
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *fields]
+    """A whole answer with Content-Length and Date, to which nothing need be added."""
+    dated = [] if any(f.lower().startswith("date:") for f in fields) else [DATE]
+    lines = [f"HTTP/1.1 {status}", *dated, f"Content-Length: {len(body)}", *fields]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
