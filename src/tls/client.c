@@ -30,8 +30,8 @@ static int add_anchors(X509_STORE *store, struct bytes pem)
     int count = 0;
 
     while (bio && count >= 0 && (anchor = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL)) != NULL) {
-        (void)X509_check_purpose(anchor, -1,
-                                 0); /* reads its extensions now, not in the first threads that verify by it */
+        /* Reads its extensions now, not in the first threads that verify by it. */
+        (void)X509_check_purpose(anchor, -1, 0);
         count = X509_STORE_add_cert(store, anchor) == 1 ? count + 1 : -1;
         X509_free(anchor);
     }
