@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "tls/client_hello.h"
 #include "tls/records.h"
 
 enum { CONTENT_MOST = 1 << 18, ROOM_MOST = 1 << 16, STEPS_MOST = 400 };
@@ -144,11 +145,13 @@ static void spoil(struct machine *m, const struct buffer *before, size_t which)
     m->spoiled = true;
 }
 
-/* What we said: whole records that open, under keys that follow ours. */
+/* What we said: whole records that open, under keys that follow ours. Nothing follows an alert, but for close_notify behind the
+ * refusal of a renegotiation, which is a warning (RFC 5246 7.2.1). */
 static void read_said(struct machine *m)
 {
     static uint8_t plain[ROOM_MOST];
     enum content_type type = 0;
+    uint8_t alert = 0;
 
     while (buffer_used(&m->out)) {
         struct bytes all = buffer_content(&m->out);
@@ -156,9 +159,12 @@ static void read_said(struct machine *m)
         int n;
 
         CHECK(all.size >= RECORD_HEADER && size <= all.size);
-        CHECK(type != CONTENT_ALERT); /* nothing follows it */
+        CHECK(type != CONTENT_ALERT || alert == ALERT_NO_RENEGOTIATION);
         n = record_open(cache, &m->reader, bytes_of(all.at, size), plain, &type);
         CHECK(n >= 0 && (type != CONTENT_ALERT || n == 2));
+        CHECK(alert == 0 || (type == CONTENT_ALERT && plain[1] == ALERT_CLOSE_NOTIFY));
+        if (type == CONTENT_ALERT)
+            alert = plain[1];
         if (type == CONTENT_HANDSHAKE) {
             struct traffic_keys kind = { .version = 0x0304, .aead = m->reader.aead, .secret_bytes = m->r.secret_bytes };
             CHECK(n == 5 && memcmp(plain, "\x18\0\0\1\0", 5) == 0);
