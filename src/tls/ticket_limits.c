@@ -12,16 +12,15 @@ static int put_limits(SSL *ssl, void *argument)
 {
     const STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
     bool has_client = SSL_get0_peer_certificate(ssl) != NULL;
+    int64_t end = has_client ? 0 : INT64_MAX; /* a certificate that was not verified ends at once */
     uint8_t limits[LIMITS];
 
     if (SSL_session_reused(ssl) == 1)
         return 1;
+    if (has_client && chain)
+        end = certificates_end(chain);
     bytes_put_number(limits, (uint64_t)session_of(ssl)->now, NUMBER);
-    bytes_put_number(limits + NUMBER,
-                     (uint64_t)(!has_client ? INT64_MAX
-                                : chain     ? certificates_end(chain)
-                                            : 0),
-                     NUMBER);
+    bytes_put_number(limits + NUMBER, (uint64_t)end, NUMBER);
     return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), limits, sizeof limits);
 }
 
